@@ -1,0 +1,276 @@
+"""``params.yaml``: read once, checked against the schema, changed one value at a time.
+
+Holds no default and computes nothing, which is why no stage in ``dvc.yaml`` depends on it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, NodeEvent, ScalarEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from pipeline.artifacts import PARAMS, write_bytes
+from pipeline.errors import ParamsError, Problem, Text
+from pipeline.i18n import Message, _
+from pipeline.schema.collect import Collect
+from pipeline.schema.data import Clean, Label, Split
+from pipeline.schema.judgement import Optimize, Test, Validate
+from pipeline.schema.knob import Section, knob
+from pipeline.schema.model import Init, Train
+
+MAX_BYTES = 64 * 1024
+
+Steps = tuple[str | int, ...]
+
+
+class Params(Section):
+    """All knobs, one section a stage."""
+
+    collect: Collect = knob("Collect", "Where raw records come from.")
+    clean: Clean = knob("Clean", "Which texts stay, and how they are written.")
+    label: Label = knob("Label", "The labels of the task.")
+    split: Split = knob("Split", "What is learnt from, what is judged on.")
+    init: Init = knob("Init", "Where training starts.")
+    train: Train = knob("Train", "How training goes.")
+    validate_: Validate = knob("Validate", "Whether the model may go on.", alias="validate")
+    test: Test = knob("Test", "How good the model is.")
+    optimize: Optimize = knob("Optimize", "How the model becomes small and fast.")
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and check ``params.yaml``.
+
+    :raises ParamsError: with every problem of the file at once.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ParamsError.at(
+            path,
+            found=error.strerror or str(error),
+            allowed=_("a readable file"),
+            fix=_("Start in the project's folder, or run git checkout params.yaml."),
+        ) from error
+    return check(content, path)
+
+
+def check(content: bytes, path: Path = PARAMS) -> Params:
+    """Check the bytes of a ``params.yaml``.
+
+    :param path: named in errors.
+    :raises ParamsError: with every problem of the file at once.
+    """
+    text = decode(content, path)
+    values, tree = parse(text, path)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError(*(explain(detail, tree, path) for detail in error.errors())) from None
+
+
+def save_value(where: str, value: Any, path: Path = PARAMS) -> None:
+    """Change one value; every other byte of the file stays as it was.
+
+    :param where: dotted, as in ``train.epochs`` or ``collect.sources.0.limit``.
+    :raises ParamsError: if there is no such value or the file would not be allowed any more; the
+        file is then untouched.
+    """
+    text = decode(path.read_bytes(), path)
+    _values, tree = parse(text, path)
+    steps = tuple(int(step) if step.isdigit() else step for step in where.split("."))
+    node = find(tree, steps)
+    if node is None:
+        raise ParamsError.at(
+            f"{path}, {where}",
+            found=_("no such value"),
+            allowed=_("a value that stands in the file"),
+            fix=_("Check the spelling."),
+        )
+    content = (text[: node.start_mark.index] + written(value) + text[end_of(node) :]).encode()
+    check(content, path)
+    write_bytes(path, content)
+
+
+def decode(content: bytes, path: Path) -> str:
+    """Return the text of the file, refusing what is too large or not UTF-8."""
+    if len(content) > MAX_BYTES:
+        raise ParamsError.at(
+            path,
+            found=_("{bytes} bytes", bytes=len(content)),
+            allowed=_("up to {bytes} bytes", bytes=MAX_BYTES),
+            fix=_("Keep data in files below data/raw, not here."),
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ParamsError.at(
+            path,
+            found=_("byte {position} is not UTF-8", position=error.start),
+            allowed=_("text in UTF-8"),
+            fix=_("Save the file as UTF-8."),
+        ) from None
+
+
+def parse(text: str, path: Path) -> tuple[Any, Node]:
+    """Return the values of a YAML 1.2 text and its nodes, refusing aliases, anchors and tags."""
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            refuse_indirection(event, path)
+        tree = YAML(typ="safe", pure=True).compose(text)
+        values = YAML(typ="safe", pure=True).load(text)
+    except DuplicateKeyError as error:
+        raise syntax(error, path, _("a key that stands there twice")) from None
+    except MarkedYAMLError as error:
+        raise syntax(error, path, str(error.problem)) from None
+    except (YAMLError, RecursionError) as error:
+        raise syntax(error, path, _("text that is not YAML")) from None
+    return values, tree
+
+
+def refuse_indirection(event: Any, path: Path) -> None:
+    """An alias can blow up without bound and a tag can build objects: neither is needed here."""
+    alias = isinstance(event, AliasEvent)
+    anchor = isinstance(event, NodeEvent) and event.anchor is not None
+    tagged = getattr(event, "ctag", None) is not None and not isinstance(event, AliasEvent)
+    if isinstance(event, ScalarEvent):
+        tagged = tagged and not any(event.implicit)
+    if alias or anchor or tagged:
+        raise ParamsError.at(
+            f"{path}:{event.start_mark.line + 1}",
+            found=_("an alias, an anchor or a tag (&, *, !)"),
+            allowed=_("plain values"),
+            fix=_("Write the value out."),
+        )
+
+
+def syntax(error: Exception, path: Path, found: Text) -> ParamsError:
+    """Return the error for a text that YAML cannot read."""
+    mark = getattr(error, "problem_mark", None)
+    return ParamsError.at(
+        f"{path}:{mark.line + 1}" if mark else path,
+        found=found,
+        allowed=_("YAML 1.2"),
+        fix=_("Check indentation, colons and quotes near this line."),
+    )
+
+
+def explain(detail: ErrorDetails, tree: Node, path: Path) -> Problem:
+    """Put one of pydantic's findings into house style."""
+    steps = tuple(step for step in detail["loc"] if not is_union_tag(step, detail["loc"]))
+    node = find(tree, steps) or find(tree, steps[:-1])
+    line = f":{node.start_mark.line + 1}" if node else ""
+    found, allowed, fix = phrases(detail, node)
+    return Problem(f"{path}{line}, {'.'.join(map(str, steps))}", found, allowed, fix)
+
+
+def is_union_tag(step: str | int, steps: Steps) -> bool:
+    """Return whether pydantic put this step in to say which kind of a union it tried."""
+    place = steps.index(step)
+    after_choice = place > 0 and (isinstance(steps[place - 1], int) or steps[place - 1] == "pretrained")
+    return after_choice and step in ("file", "package", "folder", "hub")
+
+
+def phrases(detail: ErrorDetails, node: Node | None) -> tuple[Text, Text, Text]:
+    """Return what was found, what is allowed and what to do."""
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    found: Text = shown(value)
+    if kind == "missing":
+        return (
+            _("nothing"),
+            _("a value"),
+            _("Add it: every knob stands in the file, see the comments in params.yaml."),
+        )
+    if kind == "extra_forbidden":
+        return found, _("only known names"), _("Check the spelling, or remove it.")
+    if kind == "bool_type":
+        return found, _("true or false"), _("Write true or false; yes and no are text in YAML 1.2.")
+    if kind == "string_type":
+        return found, _("text"), _("Put it into quotes.")
+    if kind == "value_error":
+        return str(context["error"]), _("values that fit each other"), _("Change one of them.")
+    bounds = allowed_by(kind, context)
+    return found, bounds or detail["msg"], _("Change it to an allowed value.")
+
+
+def allowed_by(kind: str, context: dict[str, Any]) -> Message | None:
+    """Return the allowed values for pydantic's kinds of errors about bounds, choices and types."""
+    patterns = {
+        "greater_than": _("more than {limit}", limit=context.get("gt")),
+        "greater_than_equal": _("{limit} or more", limit=context.get("ge")),
+        "less_than": _("less than {limit}", limit=context.get("lt")),
+        "less_than_equal": _("{limit} or less", limit=context.get("le")),
+        "literal_error": _("one of {choices}", choices=context.get("expected")),
+        "union_tag_invalid": _("one of {choices}", choices=context.get("expected_tags")),
+        "union_tag_not_found": _("a kind"),
+        "string_pattern_mismatch": _("text like {pattern}", pattern=context.get("pattern")),
+        "string_too_short": _("at least {limit} characters", limit=context.get("min_length")),
+        "string_too_long": _("up to {limit} characters", limit=context.get("max_length")),
+        "too_short": _("at least {limit} entries", limit=context.get("min_length")),
+        "too_long": _("up to {limit} entries", limit=context.get("max_length")),
+        "int_type": _("a whole number"),
+        "int_from_float": _("a whole number"),
+        "float_type": _("a number"),
+        "finite_number": _("a finite number"),
+        "list_type": _("a list"),
+        "dict_type": _("names with values"),
+        "model_type": _("names with values"),
+        "model_attributes_type": _("names with values"),
+    }
+    return patterns.get(kind)
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: short, on one line, text in quotes."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def find(node: Node | None, steps: Steps) -> Node | None:
+    """Return the node at ``steps``, or None."""
+    for step in steps:
+        node = dict(children(node)).get(step) if node is not None else None
+    return node
+
+
+def children(node: Node) -> Iterator[tuple[str | int, Node]]:
+    """Yield the keys and values of a mapping, or the positions and items of a list."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield key.value, value
+    elif isinstance(node, SequenceNode):
+        yield from enumerate(node.value)
+
+
+def end_of(node: Node) -> int:
+    """Return where the text of a node ends; a block's own end mark lies behind later comments."""
+    if isinstance(node, ScalarNode) or node.flow_style:
+        return int(node.end_mark.index)
+    last = node.value[-1]
+    return end_of(last[1] if isinstance(last, tuple) else last)
+
+
+def written(value: Any) -> str:
+    """Return a value as YAML on one line, so that it fits wherever another one stood."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**20, True
+    target = io.StringIO()
+    yaml.dump(value, target)
+    text = re.sub(r"\n(\.\.\.\n?)?$", "", target.getvalue())
+    return f'"{text}"' if isinstance(value, str) and needs_quotes(text) else text
+
+
+def needs_quotes(text: str) -> bool:
+    """Return whether other readers of YAML would take this text for a switch."""
+    return text.lower() in {"yes", "no", "on", "off", "y", "n"}

@@ -1,0 +1,38 @@
+"""One field of ``params.yaml``: its title, its help and its unit stand beside its bounds, as data.
+
+Texts are English here and translated by whoever shows them (``pipeline.i18n``). A field has no
+default: every value stands in ``params.yaml``, so that DVC sees each change.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A group of knobs: frozen, strict (no text where a number belongs), no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def knob(
+    title: str,
+    help: str,
+    *,
+    unit: str = "",
+    level: Literal["basic", "advanced"] = "basic",
+    **bounds: Any,
+) -> Any:
+    """Describe one field.
+
+    :param help: what it does and what it costs, in one or two sentences.
+    :param unit: of the value; empty where it has none.
+    :param level: ``advanced`` fields are folded away in forms.
+    :param bounds: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``min_length``,
+        ``max_length``.
+    """
+    return Field(
+        title=title, description=help, json_schema_extra={"unit": unit, "level": level}, **bounds
+    )

@@ -1,0 +1,1 @@
+"""Where raw data and models come from: one file a kind."""

@@ -1,0 +1,295 @@
+"""csv, tsv, jsonl, parquet and txt into rows, with the row number in every complaint."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.errors import SourceError, Text
+from pipeline.i18n import _
+from pipeline.sources.delivery import Count, Row
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "txt",
+}
+SAMPLE = 1 << 20  # bytes from which an encoding is guessed
+MAX_CELL = 1_000_000  # characters; a longer cell is a broken file
+ROWS_LISTED = 5
+
+
+class Columns(Protocol):
+    """Which column is what (``params.yaml``, ``collect.sources.….reader.columns``)."""
+
+    text: str
+    label: str | None
+    group: str | None
+    created_at: str | None
+    meta: list[str]
+
+
+class Reader(Protocol):
+    """How bytes become records (``params.yaml``, ``collect.sources.….reader``)."""
+
+    @property
+    def format(self) -> str: ...
+    @property
+    def encoding(self) -> str: ...
+    @property
+    def pattern(self) -> str | None: ...
+    @property
+    def unmatched(self) -> str: ...
+    @property
+    def columns(self) -> Any: ...
+
+
+def read(path: Path, name: str, reader: Reader, count: Count) -> Iterator[Row]:
+    """Yield the rows of one file.
+
+    :param name: how messages and records call the file.
+    :param count: is brought up to date while rows are taken.
+    :raises SourceError: for what cannot be read, with file and row.
+    """
+    form = format_of(path, name, reader.format)
+    if form == "parquet":
+        cells = parquet_cells(path, name)
+    else:
+        encoding = encoding_of(path, name, reader.encoding)
+        lines = open_text(path, name, encoding)
+        if form == "txt":
+            yield from txt_rows(lines, name, reader, count)
+            return
+        cells = jsonl_cells(lines, name) if form == "jsonl" else csv_cells(lines, name, form)
+    for number, values in cells:
+        count.read += 1
+        yield from mapped(values, f"{name}:{number}", name, number, reader.columns, count)
+
+
+def format_of(path: Path, name: str, wanted: str) -> str:
+    """Return the format asked for, or the one that the file's ending names."""
+    found = FORMATS.get(path.suffix.lower()) if wanted == "auto" else wanted
+    if found is None:
+        raise problem(
+            name,
+            _("the ending {ending}", ending=path.suffix or "''"),
+            ", ".join(sorted(FORMATS)),
+            _("Rename the file, or set reader.format."),
+        )
+    return found
+
+
+def encoding_of(path: Path, name: str, wanted: str) -> str:
+    """Return the codec asked for, or the one that the first megabyte is written in."""
+    if wanted != "auto":
+        try:
+            codec = codecs.lookup(wanted).name
+        except LookupError:
+            raise problem(
+                name,
+                wanted,
+                _("an encoding such as utf-8, gb18030 or latin-1"),
+                _("Set reader.encoding to one of them, or to auto."),
+            ) from None
+        return "utf-8-sig" if codec == "utf-8" else codec
+    with path.open("rb") as source:
+        sample = source.read(SAMPLE)
+    with contextlib.suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+        return "utf-8-sig"
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample).best()
+    if best is None:
+        raise problem(
+            name, _("bytes that are not text"), _("text"), _("Check that this is the right file.")
+        )
+    return best.encoding
+
+
+def open_text(path: Path, name: str, encoding: str) -> Iterator[str]:
+    """Yield the lines of a text file, with their ends."""
+    if path.stat().st_size == 0:
+        raise problem(name, _("an empty file"), _("at least one record"), _("Check the download."))
+    number = 0
+    try:
+        with path.open(encoding=encoding, newline="") as source:
+            for line in source:
+                number += 1
+                yield line
+    except UnicodeDecodeError as error:
+        raise problem(
+            f"{name}:{number + 1}",
+            _("byte 0x{byte:02X}, which is not {encoding}", byte=error.object[error.start],
+              encoding=encoding.removesuffix("-sig")),
+            _("the encoding that the file is written in"),
+            _("Set reader.encoding to auto, or to gb18030 or latin-1."),
+        ) from None  # fmt: skip
+
+
+def txt_rows(lines: Iterator[str], name: str, reader: Reader, count: Count) -> Iterator[Row]:
+    """Yield a row a line; the pattern takes label and text from it."""
+    pattern = re.compile(reader.pattern) if reader.pattern else None
+    for number, line in enumerate(lines, 1):
+        line = line.rstrip("\r\n")
+        count.read += 1
+        match = pattern.fullmatch(line) if pattern else None
+        if not line.strip():
+            count.empty += 1
+        elif pattern is None or match:
+            parts = match.groupdict() if match else {"text": line}
+            meta = {"file": name, "row": number}
+            yield Row(parts["text"] or "", parts.get("label"), parts.get("group"), None, meta)
+        else:
+            count_unmatched(f"{name}:{number}", line, reader, count)
+
+
+def count_unmatched(where: str, line: str, reader: Reader, count: Count) -> None:
+    """Count a line that the pattern does not fit, or refuse it."""
+    if reader.unmatched == "fail":
+        raise problem(
+            where,
+            repr(line[:60]),
+            _("a line like {pattern}", pattern=reader.pattern),
+            _("Mend the line or the pattern, or set reader.unmatched to skip."),
+        )
+    count.unmatched += 1
+    if len(count.unmatched_rows) < ROWS_LISTED:
+        count.unmatched_rows.append(where)
+
+
+def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield row number and cells of a table with a header; every cell stays text (``NA``, ``no``)."""
+    csv.field_size_limit(MAX_CELL)
+    table = csv.reader(lines, delimiter="," if form == "csv" else "\t", strict=True)
+    try:
+        header = next(table, [])
+        for cells in table:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise problem(
+                    f"{name}:{table.line_num}",
+                    _("{count} cells", count=len(cells)),
+                    _("{count}, as in the header", count=len(header)),
+                    _("Put quotes around cells with the separator in them."),
+                )
+            yield table.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise problem(
+            f"{name}:{table.line_num}",
+            str(error),
+            _("a table with quotes in pairs and cells below {limit} characters", limit=MAX_CELL),
+            _("Mend this row."),
+        ) from None
+    if table.line_num < 2:
+        raise problem(name, _("a header and no rows"), _("at least one record"), _("Check the file."))
+
+
+def jsonl_cells(lines: Iterator[str], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield row number and values of one JSON object a line."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise problem(
+                f"{name}:{number}", str(error), _("one JSON object a line"), _("Mend this line.")
+            ) from None
+        if not isinstance(values, dict):
+            raise problem(
+                f"{name}:{number}",
+                repr(line[:60]),
+                _("one JSON object a line"),
+                _("Mend this line."),
+            )
+        yield number, values
+
+
+def parquet_cells(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield row number and values, batch by batch: a footer's claim of a size is never trusted."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as source:
+            for batch in source.iter_batches(batch_size=4_096):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield number, values
+    except (OSError, pa.ArrowException) as error:
+        raise problem(
+            f"{name}:{number + 1}",
+            str(error).splitlines()[0],
+            _("a whole parquet file"),
+            _("Copy or download the file again."),
+        ) from None
+    if number == 0:
+        raise problem(name, _("a header and no rows"), _("at least one record"), _("Check the file."))
+
+
+def mapped(
+    values: dict[str, Any], where: str, name: str, number: int, columns: Columns, count: Count
+) -> Iterator[Row]:
+    """Yield the row that the columns of a table make, or nothing where the text is empty."""
+    wanted = [columns.text, columns.label, columns.group, columns.created_at, *columns.meta]
+    missing = [column for column in wanted if column is not None and column not in values]
+    if missing:
+        raise problem(
+            where,
+            _("the columns {columns}", columns=", ".join(map(str, values))),
+            _("a column {missing}", missing=", ".join(missing)),
+            _("Name the right column under reader.columns."),
+        )
+    text = cell(values, columns.text)
+    if text is None or not text.strip():
+        count.empty += 1
+        return
+    meta = {"file": name, "row": number}
+    meta |= {column: plain(values[column]) for column in columns.meta}
+    when = moment(values[columns.created_at], where) if columns.created_at else None
+    yield Row(text, cell(values, columns.label), cell(values, columns.group), when, meta)
+
+
+def cell(values: dict[str, Any], column: str | None) -> str | None:
+    """Return a cell as text; no column, null and the empty text are None."""
+    value = values[column] if column is not None else None
+    return None if value is None or value == "" else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON can hold."""
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def moment(value: Any, where: str) -> datetime | None:
+    """Return a point in time; one without a zone is taken as UTC."""
+    if value is None or value == "":
+        return None
+    try:
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise problem(
+            where,
+            repr(value),
+            _("a time as ISO 8601, such as 2026-11-22T08:00:00"),
+            _("Mend this row."),
+        ) from None
+    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def problem(where: str, found: Text, allowed: Text, fix: Text) -> SourceError:
+    """Return the error for a file or a row that cannot be read."""
+    return SourceError.at(where, found=found, allowed=allowed, fix=fix)

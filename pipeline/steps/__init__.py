@@ -1,0 +1,1 @@
+"""Pure data functions: no torch, no params, no files."""
