@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
@@ -45,6 +45,13 @@ class Params(Section):
     validate_: Validate = knob("Validate", "Whether the model may go on.", alias="validate")
     test: Test = knob("Test", "How good the model is.")
     optimize: Optimize = knob("Optimize", "How the model becomes small and fast.")
+
+    @model_validator(mode="after")
+    def nothing_frozen_from_scratch(self) -> Params:
+        """Drawn word vectors that are never trained mean nothing."""
+        if self.init.method == "scratch" and self.train.freeze_embeddings:
+            raise ValueError("init.method is scratch, so train.freeze_embeddings must be false")
+        return self
 
 
 def load(path: Path = PARAMS) -> Params:

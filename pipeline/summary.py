@@ -1,0 +1,140 @@
+"""What a run came to, on one screen: ``python -m pipeline.summary`` after ``dvc repro``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import artifacts
+from pipeline.errors import MofangError, Text, words
+from pipeline.i18n import _, current_language
+
+Rows = list[tuple[Text, ...]]
+
+
+def data_rows() -> Rows:
+    """Return what became of the records, with a line for each reason to drop one."""
+    collected = artifacts.read_json(artifacts.COLLECT / artifacts.REPORT)
+    clean = artifacts.read_json(artifacts.CLEAN / artifacts.REPORT)
+    label = artifacts.read_json(artifacts.LABEL / artifacts.REPORT)
+    parts = artifacts.read_json(artifacts.SPLIT / artifacts.REPORT)["parts"]
+    rows: Rows = [(_("collected"), f"{collected['records']:,}")]
+    rows += [(_("missing source"), one["name"]) for one in collected["sources"] if "missing" in one]
+    for reason, count in (clean["dropped"] | label["dropped"]).items():
+        rows.append((_("dropped: {reason}", reason=reason), f"{count:,}"))
+    rows.append((_("kept"), f"{label['kept']:,}"))
+    return [*rows, (_("training / validation / test"), " / ".join(f"{parts[name]:,}" for name in parts))]
+
+
+def quality_rows() -> Rows:
+    """Return accuracy and macro-F1 of baseline, model and their difference, with intervals."""
+    figures = artifacts.read_json(artifacts.TEST / artifacts.METRICS)
+    sure = artifacts.read_json(artifacts.TEST / artifacts.REPORT)["intervals"]
+    rows: Rows = []
+    for name, title in (("baseline", _("baseline")), ("model", _("model"))):
+        rows.append((title, *(with_interval(figures[name][key], sure[name][key]) for key in KEYS)))
+    pair = sure["model - baseline"]
+    gains = {key: figures["model"][key] - figures["baseline"][key] for key in KEYS}
+    rows.append((_("difference"), *(with_interval(gains[key], pair[key]) for key in KEYS)))
+    return rows
+
+
+KEYS = ("accuracy", "macro_f1")
+
+
+def with_interval(value: float, ends: tuple[float, float]) -> str:
+    """Return a figure with its interval."""
+    return f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+
+
+def gate_rows() -> Rows:
+    """Return each gate with what was found."""
+    gates = artifacts.read_json(artifacts.VALIDATE / artifacts.REPORT)["gates"]
+    return [
+        (
+            f"{gate['figure']} {gate['sign']} {gate['bound']:.4g}",
+            "–" if gate["found"] is None else f"{gate['found']:.4f}",
+            _("passed") if gate["passed"] else _("failed"),
+        )
+        for gate in gates
+    ]
+
+
+def size_rows() -> Rows:
+    """Return size, latency and loss of the original and of each variant; the shipped one is marked."""
+    report = artifacts.read_json(artifacts.OPTIMIZE / artifacts.REPORT)
+    original = report["table"]["torch_fp32"]
+    rows: Rows = []
+    for name, line in report["table"].items():
+        one, many = line["latency_ms"]["1"], line["latency_ms"]["32"]
+        faster = original["latency_ms"]["1"] / one
+        rows.append(
+            (
+                f"{name} ←" if name == report["shipped"] else name,
+                f"{line['bytes'] / 1e6:.1f} MB",
+                f"{one:.1f} ms ({faster:.1f}×)",
+                f"{many:.0f} ms",
+                f"{line['test']['macro_f1']:.3f}",
+                f"{line['agreement']:.1%}",
+            )
+        )
+    return rows
+
+
+def show(console: Console, title: Text, header: tuple[Text, ...], rows: Rows) -> None:
+    """Print one table."""
+    language = current_language()
+    table = Table(title=words(title, language), title_justify="left", title_style="bold")
+    for at, column in enumerate(header):
+        table.add_column(words(column, language), justify="left" if at == 0 else "right")
+    for row in rows:
+        table.add_row(*(words(cell, language) for cell in row))
+    console.print(table)
+
+
+def main() -> None:
+    """Print the whole summary."""
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
+    confidence = artifacts.read_json(artifacts.TEST / artifacts.REPORT)["confidence"]
+    show(console, _("Records"), ("", _("records")), data_rows())
+    show(
+        console,
+        _("Test part, with {confidence} intervals", confidence=f"{confidence:.0%}"),
+        ("", _("accuracy"), _("macro-F1")),
+        quality_rows(),
+    )
+    show(console, _("Gates, on the validation part"), ("", _("found"), ""), gate_rows())
+    show(
+        console,
+        _("Before and after optimization (← ships)"),
+        (
+            "",
+            _("size"),
+            _("one text"),
+            _("32 texts"),
+            _("macro-F1, test"),
+            _("same label"),
+        ),
+        size_rows(),
+    )
+    for line in next_steps():
+        console.print(words(line, current_language()))
+
+
+def next_steps() -> list[Any]:
+    """Return where the reports are and what to try next."""
+    return [
+        _("Reports: data/*/report.json and models/*/report.json; dvc plots show draws the curves."),
+        _("Try it:  python -m pipeline.predict \"What is the capital of Iceland ?\""),
+        _("Next:    change a value in params.yaml (say train.epochs), then dvc repro."),
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MofangError as error:
+        sys.exit(str(error))
