@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DataError, ModelError, StorageError
+from pipeline.errors import DataError, ModelError, Problem, StorageError
 from pipeline.i18n import _
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def verify_manifest(folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise damaged(folder / MANIFEST, _("no readable manifest")) from error
-    problems = []
+    problems: list[Problem] = []
     for name, entry in manifest.items():
         path = folder / name
         if not path.is_file():

@@ -17,9 +17,7 @@ def clean(params: Params) -> None:
     table = artifacts.read_records(artifacts.COLLECT / artifacts.RECORDS)
     raw = table["text"].to_pylist()
     texts = [text.normalize(one, **knobs.normalize.model_dump()) for one in raw]
-    labels = [
-        labelling.mapped(one, params.label.mapping) for one in table["label"].to_pylist()
-    ]
+    labels = [labelling.mapped(one, params.label.mapping) for one in table["label"].to_pylist()]
     reasons = filters.judge(
         texts,
         labels,

@@ -24,7 +24,7 @@ Text = Message | str
 
 
 def words(text: Text, language: str) -> str:
-    """Return ``text`` in ``language``; a plain string (a value, a path) is the same in every one."""
+    """Return ``text`` in ``language``; a plain string, such as a path, is the same in each."""
     return text.render(language) if isinstance(text, Message) else text
 
 

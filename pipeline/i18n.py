@@ -1,4 +1,4 @@
-"""English in the source, 中文 in a gettext catalogue: one lazy message for errors, reports and forms.
+"""English in the source, 中文 in a gettext catalogue: one lazy message for all that people read.
 
 A ``Message`` keeps its English text and its values apart and is put into words only when somebody
 reads it, so that one exception serves a Chinese page and an English log.

@@ -11,14 +11,16 @@ import pyarrow.compute as pc
 from pipeline import artifacts
 from pipeline.params import Params
 from pipeline.stage import run
-from pipeline.steps import annotations, filters, labelling
+from pipeline.steps import filters, labelling
+from pipeline.steps.annotations import by_record
+from pipeline.steps.annotations import read as read_annotations
 
 
 def label(params: Params) -> None:
     """Map the sources' labels, let annotations win, refuse what nobody declared."""
     table = artifacts.read_records(artifacts.CLEAN / artifacts.RECORDS)
-    said = annotations.read(artifacts.read_annotations(), params.label.labels)
-    spoken = annotations.by_record(said)
+    said = read_annotations(artifacts.read_annotations(), params.label.labels)
+    spoken = by_record(said)
     ids, sourced = table["id"].to_pylist(), table["label"].to_pylist()
     decided = [
         labelling.decide(labelling.mapped(one, params.label.mapping), spoken.get(record, ()))
@@ -32,8 +34,12 @@ def label(params: Params) -> None:
     )
     people = pa.array([json.dumps(one.annotators) for one in decided])
     table = table.append_column("annotators", people)
-    table = table.append_column("agreement", pa.array([one.agreement for one in decided], pa.float64()))
-    table = table.append_column("label_origin", pa.array([one.origin for one in decided], pa.string()))
+    table = table.append_column(
+        "agreement", pa.array([one.agreement for one in decided], pa.float64())
+    )
+    table = table.append_column(
+        "label_origin", pa.array([one.origin for one in decided], pa.string())
+    )
 
     labelled = pc.is_valid(table["label"])
     dropped = table.filter(pc.invert(labelled))

@@ -1,4 +1,4 @@
-"""Optimize: make the model small and fast, measure what that costs, choose, and ship without torch."""
+"""Optimize: make the model small and fast, measure the price, choose, and ship without torch."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def optimize(params: Params) -> None:
         folders = compression.build(
             source, Path(work), knobs.variants, calibration(knobs.calibration_records, knobs.seed)
         )
-        models: dict[str, BasePredictor] = {
-            comparison.ORIGINAL: TorchPredictor.load(source)
-        } | {name: Predictor.load(folder) for name, folder in folders.items()}
+        models: dict[str, BasePredictor] = {comparison.ORIGINAL: TorchPredictor.load(source)} | {
+            name: Predictor.load(folder) for name, folder in folders.items()
+        }
         sizes = {
             name: artifacts.folder_bytes(folder)
             for name, folder in {comparison.ORIGINAL: source, **folders}.items()
@@ -37,7 +37,9 @@ def optimize(params: Params) -> None:
             for name in ("validation", "test")
         }
         table = comparison.compare(models, sizes, parts, rounds=knobs.rounds)
-        wanted = {name: line for name, line in table.items() if name in knobs.variants}
+        wanted: dict[str, comparison.Line] = {
+            name: line for name, line in table.items() if name in knobs.variants
+        }
         chosen = comparison.choose(
             wanted,
             rule=knobs.rule,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -17,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, NodeEvent, ScalarEvent
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from pipeline.artifacts import PARAMS, write_bytes
 from pipeline.errors import ParamsError, Problem, Text
@@ -25,10 +26,11 @@ from pipeline.i18n import Message, _
 from pipeline.schema.collect import Collect
 from pipeline.schema.data import Clean, Label, Split
 from pipeline.schema.judgement import Optimize, Test, Validate
-from pipeline.schema.knob import Section, knob
+from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.model import Init, Train
 
 MAX_BYTES = 64 * 1024
+OUT_OF_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 Steps = tuple[str | int, ...]
 
@@ -50,7 +52,7 @@ class Params(Section):
     def nothing_frozen_from_scratch(self) -> Params:
         """Drawn word vectors that are never trained mean nothing."""
         if self.init.method == "scratch" and self.train.freeze_embeddings:
-            raise ValueError("init.method is scratch, so train.freeze_embeddings must be false")
+            raise contradiction("init.method scratch with train.freeze_embeddings true")
         return self
 
 
@@ -176,18 +178,22 @@ def explain(detail: ErrorDetails, tree: Node, path: Path) -> Problem:
     steps = tuple(step for step in detail["loc"] if not is_union_tag(step, detail["loc"]))
     node = find(tree, steps) or find(tree, steps[:-1])
     line = f":{node.start_mark.line + 1}" if node else ""
-    found, allowed, fix = phrases(detail, node)
+    found, allowed, fix = phrases(detail)
+    if detail["type"] in OUT_OF_BOUNDS:
+        allowed = bounds(steps)
     return Problem(f"{path}{line}, {'.'.join(map(str, steps))}", found, allowed, fix)
 
 
 def is_union_tag(step: str | int, steps: Steps) -> bool:
     """Return whether pydantic put this step in to say which kind of a union it tried."""
     place = steps.index(step)
-    after_choice = place > 0 and (isinstance(steps[place - 1], int) or steps[place - 1] == "pretrained")
+    after_choice = place > 0 and (
+        isinstance(steps[place - 1], int) or steps[place - 1] == "pretrained"
+    )
     return after_choice and step in ("file", "package", "folder", "hub")
 
 
-def phrases(detail: ErrorDetails, node: Node | None) -> tuple[Text, Text, Text]:
+def phrases(detail: ErrorDetails) -> tuple[Text, Text, Text]:
     """Return what was found, what is allowed and what to do."""
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     found: Text = shown(value)
@@ -203,20 +209,47 @@ def phrases(detail: ErrorDetails, node: Node | None) -> tuple[Text, Text, Text]:
         return found, _("true or false"), _("Write true or false; yes and no are text in YAML 1.2.")
     if kind == "string_type":
         return found, _("text"), _("Put it into quotes.")
-    if kind == "value_error":
-        return str(context["error"]), _("values that fit each other"), _("Change one of them.")
-    bounds = allowed_by(kind, context)
-    return found, bounds or detail["msg"], _("Change it to an allowed value.")
+    if kind == "contradiction":
+        told = Message(context["text"], context["values"])
+        return told, _("values that fit each other"), _("Change one of them.")
+    other = _("another value ({reason})", reason=detail["msg"])
+    return found, allowed_by(kind, context) or other, _("Change it to an allowed value.")
+
+
+def bounds(steps: Steps) -> Message:
+    """Return both bounds of a number of the schema; every number has both."""
+    names = [step for step in steps if isinstance(step, str)]
+    found: list[Any] = [Params]
+    for name in names:
+        fields = [
+            field
+            for one in found
+            for own, field in one.model_fields.items()
+            if name in (own, field.alias)
+        ]
+        found = [model for field in fields for model in models_in(field.annotation)]
+    known = {type(one).__name__: number_of(one) for one in fields[0].metadata}
+    if "Gt" in known:
+        return _("more than {low}, up to {high}", low=known["Gt"], high=known["Le"])
+    return _("{low} to {high}", low=known["Ge"], high=known["Le"])
+
+
+def number_of(bound: Any) -> object:
+    """Return the number of an annotated_types bound: its only value."""
+    return next(getattr(bound, name) for name in ("gt", "ge", "lt", "le") if hasattr(bound, name))
+
+
+def models_in(annotation: Any) -> list[type[Section]]:
+    """Return the sections that a field's type names, in lists and unions too."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [one for part in get_args(annotation) for one in models_in(part)]
 
 
 def allowed_by(kind: str, context: dict[str, Any]) -> Message | None:
     """Return the allowed values for pydantic's kinds of errors about bounds, choices and types."""
     patterns = {
-        "greater_than": _("more than {limit}", limit=context.get("gt")),
-        "greater_than_equal": _("{limit} or more", limit=context.get("ge")),
-        "less_than": _("less than {limit}", limit=context.get("lt")),
-        "less_than_equal": _("{limit} or less", limit=context.get("le")),
-        "literal_error": _("one of {choices}", choices=context.get("expected")),
+        "literal_error": _("one of {choices}", choices=listed(context.get("expected"))),
         "union_tag_invalid": _("one of {choices}", choices=context.get("expected_tags")),
         "union_tag_not_found": _("a kind"),
         "string_pattern_mismatch": _("text like {pattern}", pattern=context.get("pattern")),
@@ -234,6 +267,11 @@ def allowed_by(kind: str, context: dict[str, Any]) -> Message | None:
         "model_attributes_type": _("names with values"),
     }
     return patterns.get(kind)
+
+
+def listed(choices: Any) -> str:
+    """Return pydantic's list of choices without its English "or"."""
+    return str(choices).replace(" or ", ", ")
 
 
 def shown(value: Any) -> str:
@@ -262,7 +300,7 @@ def children(node: Node) -> Iterator[tuple[str | int, Node]]:
 
 def end_of(node: Node) -> int:
     """Return where the text of a node ends; a block's own end mark lies behind later comments."""
-    if isinstance(node, ScalarNode) or node.flow_style:
+    if not isinstance(node, MappingNode | SequenceNode) or node.flow_style or not node.value:
         return int(node.end_mark.index)
     last = node.value[-1]
     return end_of(last[1] if isinstance(last, tuple) else last)
@@ -281,3 +319,16 @@ def written(value: Any) -> str:
 def needs_quotes(text: str) -> bool:
     """Return whether other readers of YAML would take this text for a switch."""
     return text.lower() in {"yes", "no", "on", "off", "y", "n"}
+
+
+def main() -> None:
+    """Say whether ``params.yaml`` is allowed."""
+    try:
+        load()
+    except ParamsError as error:
+        sys.exit(str(error))
+    print(_("{path}: all values are allowed.", path=PARAMS))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,9 @@ def main() -> None:
     """Print the most probable labels of each text."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
     parser.add_argument("texts", nargs="+", metavar="TEXT", help=str(_("the texts to label")))
-    parser.add_argument("--model", type=Path, default=OPTIMIZE / "model", help=str(_("model folder")))
+    parser.add_argument(
+        "--model", type=Path, default=OPTIMIZE / "model", help=str(_("model folder"))
+    )
     parser.add_argument("--top", type=int, default=3, help=str(_("how many labels to show")))
     wanted = parser.parse_args()
     for text, scores in zip(

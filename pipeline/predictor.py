@@ -153,7 +153,10 @@ class Predictor(BasePredictor):
         card = Card.read(folder)
         # bf16 would be taken by itself where the processor has it, and then a text's score would
         # depend on the machine; int8 stays int8.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         model = folder / "openvino_model.xml"

@@ -28,7 +28,7 @@ def split(params: Params) -> None:
         stratify=knobs.strategy == "stratified",
         seed=knobs.seed,
     )
-    counts = splitting.count(labels, parts, names=artifacts.PARTS)
+    counts = splitting.count(labels, parts, names=artifacts.PARTS, declared=params.label.labels)
     splitting.refuse_small(counts, minimum=knobs.min_per_label)
     splitting.refuse_leak(groups, parts)
 

@@ -26,7 +26,10 @@ def data_rows() -> Rows:
     for reason, count in (clean["dropped"] | label["dropped"]).items():
         rows.append((_("dropped: {reason}", reason=reason), f"{count:,}"))
     rows.append((_("kept"), f"{label['kept']:,}"))
-    return [*rows, (_("training / validation / test"), " / ".join(f"{parts[name]:,}" for name in parts))]
+    return [
+        *rows,
+        (_("training / validation / test"), " / ".join(f"{parts[name]:,}" for name in parts)),
+    ]
 
 
 def quality_rows() -> Rows:
@@ -64,7 +67,7 @@ def gate_rows() -> Rows:
 
 
 def size_rows() -> Rows:
-    """Return size, latency and loss of the original and of each variant; the shipped one is marked."""
+    """Return size, latency and loss of original and variants; the shipped one is marked."""
     report = artifacts.read_json(artifacts.OPTIMIZE / artifacts.REPORT)
     original = report["table"]["torch_fp32"]
     rows: Rows = []
@@ -128,7 +131,7 @@ def next_steps() -> list[Any]:
     """Return where the reports are and what to try next."""
     return [
         _("Reports: data/*/report.json and models/*/report.json; dvc plots show draws the curves."),
-        _("Try it:  python -m pipeline.predict \"What is the capital of Iceland ?\""),
+        _('Try it:  python -m pipeline.predict "What is the capital of Iceland ?"'),
         _("Next:    change a value in params.yaml (say train.epochs), then dvc repro."),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline import artifacts
 from pipeline.evaluation import intervals, metrics
 from pipeline.evaluation.answers import ask
-from pipeline.modeling import baseline
+from pipeline.modeling.baseline import Baseline
 from pipeline.modeling.predictor import TorchPredictor
 from pipeline.params import Params
 from pipeline.stage import run
@@ -17,7 +17,7 @@ def test(params: Params) -> None:
     artifacts.verify_manifest(artifacts.TRAIN)
     answers = ask(
         TorchPredictor.load(artifacts.TRAIN / "model"),
-        baseline.load(artifacts.TRAIN),
+        Baseline.load(artifacts.TRAIN),
         artifacts.part("test"),
         knobs.batch_size,
     )

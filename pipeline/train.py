@@ -38,7 +38,7 @@ def train(params: Params) -> None:
         texts = artifacts.read_records(files["validation"])["text"].to_pylist()
         with artifacts.output_folder(artifacts.TRAIN) as folder:
             fitting.save(model, start, folder / "model", texts)
-            baseline.save(cheap, folder)
+            cheap.save(folder)
             artifacts.write_csv(
                 folder / "steps.csv", ("step", "loss", "learning_rate", "gradient_norm"), steps
             )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pipeline import artifacts
 from pipeline.evaluation import gates, metrics
 from pipeline.evaluation.answers import ask
-from pipeline.modeling import baseline
+from pipeline.modeling.baseline import Baseline
 from pipeline.modeling.predictor import TorchPredictor
 from pipeline.params import Params
 from pipeline.stage import run
@@ -19,7 +19,7 @@ def validate(params: Params) -> None:
     artifacts.verify_manifest(artifacts.TRAIN)
     answers = ask(
         TorchPredictor.load(artifacts.TRAIN / "model"),
-        baseline.load(artifacts.TRAIN),
+        Baseline.load(artifacts.TRAIN),
         artifacts.part("validation"),
         knobs.batch_size,
     )
@@ -27,9 +27,7 @@ def validate(params: Params) -> None:
     figures["loss"] = metrics.log_loss(answers.truth, answers.probabilities, answers.labels)
     cheap = metrics.figures(answers.truth, answers.baseline, answers.labels)
     figures |= {f"baseline_{name}": value for name, value in cheap.items()}
-    verdicts = gates.judge(
-        knobs.gates, figures, better_than_baseline=knobs.better_than_baseline
-    )
+    verdicts = gates.judge(knobs.gates, figures, better_than_baseline=knobs.better_than_baseline)
     with artifacts.output_folder(artifacts.VALIDATE) as folder:
         artifacts.write_json(folder / artifacts.METRICS, figures)
         artifacts.write_json(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.modeling.baseline import Baseline
     from pipeline.predictor import BasePredictor
 
 
@@ -27,7 +28,7 @@ class Answers:
     baseline: list[str]
 
 
-def ask(model: BasePredictor, baseline: Any, part: Path, batch_size: int) -> Answers:
+def ask(model: BasePredictor, baseline: Baseline, part: Path, batch_size: int) -> Answers:
     """Ask the model and the baseline about every record of ``part``."""
     records = read_records(part).to_pylist()
     texts = [record["text"] for record in records]
@@ -38,5 +39,5 @@ def ask(model: BasePredictor, baseline: Any, part: Path, batch_size: int) -> Ans
         truth=[record["label"] for record in records],
         probabilities=probabilities,
         predicted=[model.labels[at] for at in probabilities.argmax(axis=1)],
-        baseline=[str(label) for label in baseline.predict(texts)],
+        baseline=baseline.predict(texts),
     )

@@ -75,7 +75,9 @@ def bootstrap(
             for key, value in found.items():
                 drawn.setdefault(name, {}).setdefault(key, []).append(value)
                 if name != first:
-                    drawn.setdefault(pair, {}).setdefault(key, []).append(values[first][key] - value)
+                    drawn.setdefault(pair, {}).setdefault(key, []).append(
+                        values[first][key] - value
+                    )
     tail = (1 - confidence) / 2
     return {
         name: {key: ends(values, tail) for key, values in found.items()}

@@ -107,7 +107,7 @@ def from_scratch(
 def train_tokenizer(
     texts: Sequence[str], *, vocabulary: int, max_tokens: int
 ) -> PreTrainedTokenizerFast:
-    """Return a WordPiece tokenizer learnt from ``texts``; Chinese is taken character by character."""
+    """Return a WordPiece tokenizer learnt from ``texts``; Chinese goes character by character."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,18 +1,71 @@
 """The cheap model beside the large one: TF-IDF and a linear classifier, fitted in seconds.
 
-Saved by skops, which, other than pickle, loads only the types named here.
+What was learnt is a vocabulary and three arrays, kept as JSON and safetensors: nothing that could
+run when it is loaded. (skops would do too, but it looks into every loaded module for type names,
+which fails beside transformers.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ModelError
-from pipeline.i18n import _
+import numpy as np
 
-FILE = "baseline.skops"
+from pipeline.artifacts import read_json, write_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SETTINGS, WEIGHTS = "baseline.json", "baseline.safetensors"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A fitted TF-IDF with a linear classifier on top."""
+
+    labels: list[str]
+    features: Any  # scikit-learn's TfidfVectorizer
+    weights: NDArray[np.float64]  # [labels, features]
+    offsets: NDArray[np.float64]  # [labels]
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """Return the label of each text."""
+        values = self.features.transform(list(texts)) @ self.weights.T + self.offsets
+        return [self.labels[at] for at in values.argmax(axis=1)]
+
+    def save(self, folder: Path) -> None:
+        """Write the baseline into ``folder``."""
+        from safetensors.numpy import save_file
+
+        settings = {
+            "labels": self.labels,
+            "analyzer": self.features.analyzer,
+            "longest": self.features.ngram_range[1],
+            "vocabulary": {word: int(at) for word, at in self.features.vocabulary_.items()},
+        }
+        write_json(folder / SETTINGS, settings)
+        arrays = {"idf": self.features.idf_, "weights": self.weights, "offsets": self.offsets}
+        save_file(
+            {name: np.ascontiguousarray(one) for name, one in arrays.items()}, folder / WEIGHTS
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Baseline:
+        """Read a baseline.
+
+        :raises DataError: if its settings cannot be read.
+        """
+        from safetensors.numpy import load_file
+
+        settings, arrays = read_json(folder / SETTINGS), load_file(folder / WEIGHTS)
+        features = vectorizer(
+            settings["analyzer"], settings["longest"], vocabulary=settings["vocabulary"]
+        )
+        features.idf_ = arrays["idf"]
+        return cls(settings["labels"], features, arrays["weights"], arrays["offsets"])
 
 
 def fit(
@@ -24,50 +77,32 @@ def fit(
     longest: int,
     max_features: int,
     seed: int,
-) -> Any:
-    """Return a fitted scikit-learn pipeline that predicts label names."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+) -> Baseline:
+    """Return a fitted baseline (``params.yaml``, ``train.baseline``)."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
     from sklearn.svm import LinearSVC
 
-    features = TfidfVectorizer(
-        analyzer=analyzer,
-        ngram_range=(1, longest),
-        max_features=max_features,
-        sublinear_tf=True,
-        # One-letter words count too; without words there is no pattern of one.
-        token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
-    )
     kinds = {
         "linear_svc": LinearSVC(random_state=seed),
         "logistic_regression": LogisticRegression(max_iter=1_000, C=10.0, random_state=seed),
     }
-    pipeline = Pipeline([("features", features), ("classifier", kinds[classifier])])
-    return pipeline.fit(list(texts), list(labels))
+    features = vectorizer(analyzer, longest, max_features=max_features)
+    linear = kinds[classifier].fit(features.fit_transform(list(texts)), list(labels))
+    weights, offsets = linear.coef_, np.atleast_1d(linear.intercept_)
+    if len(linear.classes_) == 2:  # scikit-learn keeps one row, the second label's
+        weights, offsets = np.vstack([-weights, weights]), np.hstack([-offsets, offsets])
+    return Baseline([str(label) for label in linear.classes_], features, weights, offsets)
 
 
-def save(pipeline: Any, folder: Path) -> None:
-    """Write the baseline without pickle."""
-    from skops.io import dump
+def vectorizer(analyzer: str, longest: int, **more: Any) -> Any:
+    """Return a TF-IDF that is not fitted yet."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    dump(pipeline, folder / FILE)
-
-
-def load(folder: Path) -> Any:
-    """Read a baseline.
-
-    :raises ModelError: if the file holds types that a baseline does not need.
-    """
-    from skops.io import get_untrusted_types
-    from skops.io import load as read
-
-    foreign = get_untrusted_types(file=folder / FILE)
-    if foreign:
-        raise ModelError.at(
-            folder / FILE,
-            found=", ".join(foreign),
-            allowed=_("scikit-learn's own types"),
-            fix=_("Do not use this file; run dvc repro train."),
-        )
-    return read(folder / FILE)
+    return TfidfVectorizer(
+        analyzer=analyzer,
+        ngram_range=(1, longest),
+        sublinear_tf=True,
+        # One-letter words count too; without words there is no pattern of one.
+        token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
+        **more,
+    )

@@ -62,7 +62,9 @@ def complete(source: Path, folder: Path) -> None:
     write_manifest(folder)
 
 
-def build(source: Path, work: Path, variants: Sequence[str], texts: Sequence[str]) -> dict[str, Path]:
+def build(
+    source: Path, work: Path, variants: Sequence[str], texts: Sequence[str]
+) -> dict[str, Path]:
     """Return the folders of the wanted variants; fp32 is always among them, as the fallback."""
     folders = {FP32: work / FP32}
     export(source, folders[FP32])

@@ -22,16 +22,19 @@ CHECKED = 64  # records whose answers the saved model must repeat
 TOLERANCE = 1e-5  # of a logit: the same weights on the same machine
 
 
-def fit(start: Path, files: Mapping[str, Path], knobs: Any, work: Path) -> tuple[Any, training.Outcome]:
+def fit(
+    start: Path, files: Mapping[str, Path], knobs: Any, work: Path
+) -> tuple[Any, training.Outcome]:
     """Train the model of ``start``; return it with what training came to.
 
     :param files: records of ``train`` and ``validation``.
     :param work: for checkpoints.
     """
+    import torch
     from tokenizers import Tokenizer
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    training.torch.manual_seed(knobs.seed)
+    torch.manual_seed(knobs.seed)
     card = Card.read(start)
     model = with_own_names(
         AutoModelForSequenceClassification.from_pretrained(start, use_safetensors=True)
@@ -93,5 +96,3 @@ def curves(
         if "eval_loss" in entry
     ]
     return steps, epochs
-
-

@@ -72,7 +72,9 @@ class GroupedByLength(Sampler[int]):
         groups = []
         for start in range(0, len(order), pool):
             part = sorted(order[start : start + pool].tolist(), key=lambda at: -self.lengths[at])
-            groups += [part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)]
+            groups += [
+                part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)
+            ]
         # A short last group stays last, or every later batch would straddle two groups.
         last = groups.pop() if len(groups[-1]) < self.batch_size else []
         for at in random.permutation(len(groups)):
@@ -80,7 +82,7 @@ class GroupedByLength(Sampler[int]):
         yield from last
 
 
-class ResumableTrainer(Trainer):
+class ResumableTrainer(Trainer):  # type: ignore[misc]
     """Trainer with batches grouped by length in an order that a resumed run repeats."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -106,9 +108,9 @@ class Habits(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Count the step, and save now and then; the last step of an epoch is saved with its score."""
+        """Count the step, and save now and then; an epoch's last step is saved with its score."""
         assert self.progress is not None
-        self.progress.advance(**self.shown)
+        self.progress.advance(1, **self.shown)
         ends_epoch = state.global_step % (state.max_steps // args.num_train_epochs) == 0
         if state.global_step % self.every == 0 and not ends_epoch:
             control.should_save = True
@@ -162,9 +164,7 @@ def diverged(step: int) -> ModelError:
     )  # fmt: skip
 
 
-def encode(
-    tokenizer: Any, texts: Sequence[str], labels: Sequence[int]
-) -> list[Example]:
+def encode(tokenizer: Any, texts: Sequence[str], labels: Sequence[int]) -> list[Example]:
     """Return examples for Trainer from texts that are normalized already."""
     return [
         {"input_ids": one.ids, "attention_mask": one.attention_mask, "labels": label}
@@ -181,7 +181,9 @@ def settings(knobs: Any, folder: Path) -> TrainingArguments:
         per_device_train_batch_size=knobs.batch_size,
         per_device_eval_batch_size=2 * knobs.batch_size,
         learning_rate=knobs.learning_rate,
-        lr_scheduler_type=knobs.schedule if knobs.schedule != "constant" else "constant_with_warmup",
+        lr_scheduler_type=knobs.schedule
+        if knobs.schedule != "constant"
+        else "constant_with_warmup",
         warmup_steps=knobs.warmup_share,
         weight_decay=knobs.weight_decay,
         max_grad_norm=knobs.max_gradient_norm,
@@ -273,7 +275,7 @@ def train(
 
 
 def note_end(state: TrainerState, folder: Path) -> None:
-    """Write down what training came to, so that a run killed from here on is only exported again."""
+    """Write down what training came to: a run killed from here on is only exported again."""
     checkpoints.finish(
         folder,
         {

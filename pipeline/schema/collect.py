@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.schema.knob import Section, knob
+from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.origin import INSIDE, PackageOrigin, Reader
 
 
@@ -72,5 +72,5 @@ class Collect(Section):
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"sources: the name {', '.join(twice)} stands there twice")
+            raise contradiction("the name {names} twice", names=", ".join(twice))
         return self

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.schema.knob import Section, knob
+from pipeline.schema.knob import Section, contradiction, knob
 
 LabelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
@@ -50,7 +50,7 @@ class Clean(Section):
     def bounds_in_order(self) -> Clean:
         """An empty range would drop every record."""
         if self.min_characters > self.max_characters:
-            raise ValueError("min_characters is larger than max_characters")
+            raise contradiction("min_characters above max_characters")
         return self
 
 
@@ -70,10 +70,12 @@ class Label(Section):
     def mapping_leads_to_labels(self) -> Label:
         """A label that is not declared could never be learnt."""
         if len(set(self.labels)) < len(self.labels):
-            raise ValueError("labels: a label stands there twice")
+            raise contradiction("a label twice in labels")
         unknown = sorted(set(self.mapping.values()) - set(self.labels))
         if unknown:
-            raise ValueError(f"mapping: {', '.join(unknown)} is not among labels")
+            raise contradiction(
+                "a mapping to {names}, which labels does not list", names=", ".join(unknown)
+            )
         return self
 
 
@@ -93,7 +95,7 @@ class Shares(Section):
     def add_up(self) -> Shares:
         """The parts are all there is."""
         if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError("train, validation and test do not add up to 1")
+            raise contradiction("shares that do not add up to 1")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Sections ``validate``, ``test`` and ``optimize``: is it good, how sure is that, can it be smaller."""
+"""Sections ``validate``, ``test`` and ``optimize``: is it good, how sure, can it be smaller."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.schema.knob import Section, knob
+from pipeline.schema.knob import Section, contradiction, knob
 
 GATE = r"^[a-z][a-z0-9_]* *(>=|<=) *-?[0-9]+(\.[0-9]+)?$"
 Gate = Annotated[str, Field(pattern=GATE, max_length=100)]
@@ -82,5 +82,5 @@ class Optimize(Section):
     def variants_differ(self) -> Optimize:
         """Each variant is built once."""
         if len(set(self.variants)) < len(self.variants):
-            raise ValueError("variants: one stands there twice")
+            raise contradiction("a variant twice")
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
@@ -36,3 +37,8 @@ def knob(
     return Field(
         title=title, description=help, json_schema_extra={"unit": unit, "level": level}, **bounds
     )
+
+
+def contradiction(text: str, /, **values: object) -> PydanticCustomError:
+    """Return the error for values that do not fit each other; ``text`` is translated when shown."""
+    return PydanticCustomError("contradiction", "{text}", {"text": text, "values": values})

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.schema.knob import Section, knob
+from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.origin import FolderOrigin, HubOrigin, PackageOrigin
 
-SEED = {"ge": 0, "le": 2**31 - 1}
+LARGEST_SEED = 2**31 - 1
 Origin = Annotated[PackageOrigin | FolderOrigin | HubOrigin, Field(discriminator="kind")]
 
 
@@ -21,9 +21,7 @@ class Scratch(Section):
         "Word pieces, learnt from the training part. More reads better and weighs more.",
         unit="tokens", ge=64, le=200_000,
     )  # fmt: skip
-    layers: int = knob(
-        "Layers", "More learn more and take longer.", unit="layers", ge=1, le=48
-    )
+    layers: int = knob("Layers", "More learn more and take longer.", unit="layers", ge=1, le=48)
     hidden: int = knob(
         "Width", "Numbers that stand for one token; a multiple of heads.", ge=16, le=4096
     )
@@ -40,7 +38,7 @@ class Scratch(Section):
     def heads_divide_width(self) -> Scratch:
         """Each head gets an equal slice of the width."""
         if self.hidden % self.heads:
-            raise ValueError("hidden is not a multiple of heads")
+            raise contradiction("hidden that is not a multiple of heads")
         return self
 
 
@@ -58,14 +56,17 @@ class Init(Section):
         "Longer texts are cut. Time grows with it, memory more so.",
         unit="tokens", ge=8, le=8_192,
     )  # fmt: skip
-    seed: int = knob("Seed", "For every weight that is drawn.", level="advanced", **SEED)
+    seed: int = knob(
+        "Seed", "For every weight that is drawn.", level="advanced", ge=0, le=LARGEST_SEED
+    )
 
 
 class Baseline(Section):
     """The cheap model beside the large one: TF-IDF and a linear classifier."""
 
     classifier: Literal["linear_svc", "logistic_regression"] = knob(
-        "Classifier", "linear_svc is as good and ten times as fast; logistic_regression is smoother."
+        "Classifier",
+        "linear_svc is as good and ten times as fast; logistic_regression is smoother.",
     )
     analyzer: Literal["word", "char_wb"] = knob(
         "Features", "word for languages with spaces, char_wb for Chinese and for typing errors."
@@ -109,7 +110,7 @@ class Train(Section):
     )  # fmt: skip
     freeze_embeddings: bool = knob(
         "Keep the word vectors",
-        "Leaves a pretrained model's word vectors as they are: a third faster, hardly a loss.",
+        "Leaves a pretrained model's word vectors as they are: a quarter faster, hardly a loss.",
         level="advanced",
     )
     metric: Literal["macro_f1", "accuracy", "loss"] = knob(
@@ -134,5 +135,7 @@ class Train(Section):
         "Checkpoint every", "At most so much work is lost when the machine stops.",
         unit="steps", level="advanced", ge=1, le=1_000_000,
     )  # fmt: skip
-    seed: int = knob("Seed", "For dropout and the order of records.", level="advanced", **SEED)
+    seed: int = knob(
+        "Seed", "For dropout and the order of records.", level="advanced", ge=0, le=LARGEST_SEED
+    )
     baseline: Baseline = knob("Baseline", "The cheap model that the large one has to beat.")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from pipeline.schema.knob import Section, knob
+from pipeline.schema.knob import Section, contradiction, knob
 
 SHA256 = r"^[0-9a-f]{64}$"
 SEGMENT = r"\.?[^./\\\x00-\x1f][^/\\\x00-\x1f]*"  # of a path; never . or ..
@@ -131,7 +131,9 @@ class Reader(Section):
             try:
                 groups = re.compile(self.pattern).groupindex
             except re.error as error:
-                raise ValueError(f"pattern: {error}") from error
+                raise contradiction(
+                    "a pattern that is no regular expression ({reason})", reason=str(error)
+                ) from error
             if "text" not in groups:
-                raise ValueError("pattern: no group (?P<text>…)")
+                raise contradiction("a pattern without a group (?P<text>…)")
         return self

@@ -20,7 +20,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Protocol, TypeVar, cast
 
 from pipeline.artifacts import WORK, disk_full_explained, is_alive, require_space, sha256
 from pipeline.errors import SourceError, Text
@@ -32,6 +32,7 @@ from pipeline.sources.file import deliver
 
 if TYPE_CHECKING:
     from unearth import PackageFinder
+    from unearth.fetchers import Fetcher
     from unearth.link import Link
 
 CHUNK = 1 << 20  # bytes
@@ -67,7 +68,9 @@ def open_source(source: Wanted) -> Delivery:
     if place.is_file():
         return deliver({source.path: place}, source.reader)
     files = sorted(path for path in place.rglob("*") if path.is_file())
-    return deliver({f"{source.path}/{path.relative_to(place)}": path for path in files}, source.reader)
+    return deliver(
+        {f"{source.path}/{path.relative_to(place)}": path for path in files}, source.reader
+    )
 
 
 def take(origin: Origin) -> Path:
@@ -115,7 +118,9 @@ def sweep(shelf: Path) -> None:
 
 def choose(origin: Origin, finder: PackageFinder) -> Link:
     """Return the index's file with the wanted hash, or one that states no hash."""
-    links = [package.link for package in tries(origin, lambda: list(finder.find_matches(origin.package)))]
+    links = [
+        package.link for package in tries(origin, lambda: list(finder.find_matches(origin.package)))
+    ]
     if not links:
         raise problem(
             origin,
@@ -195,7 +200,7 @@ def index_finder() -> PackageFinder:
     if settings.get("no-index"):
         indexes = []
     return PackageFinder(
-        session=session,
+        session=cast("Fetcher", session),
         index_urls=indexes,
         find_links=settings.get("find-links", "").split(),
         trusted_hosts=trusted,

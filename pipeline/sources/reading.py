@@ -169,7 +169,7 @@ def count_unmatched(where: str, line: str, reader: Reader, count: Count) -> None
 
 
 def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield row number and cells of a table with a header; every cell stays text (``NA``, ``no``)."""
+    """Yield row number and cells of a table with a header; cells stay text (``NA``)."""
     csv.field_size_limit(MAX_CELL)
     table = csv.reader(lines, delimiter="," if form == "csv" else "\t", strict=True)
     try:
@@ -193,7 +193,9 @@ def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int,
             _("Mend this row."),
         ) from None
     if table.line_num < 2:
-        raise problem(name, _("a header and no rows"), _("at least one record"), _("Check the file."))
+        raise problem(
+            name, _("a header and no rows"), _("at least one record"), _("Check the file.")
+        )
 
 
 def jsonl_cells(lines: Iterator[str], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -237,7 +239,9 @@ def parquet_cells(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]
             _("Copy or download the file again."),
         ) from None
     if number == 0:
-        raise problem(name, _("a header and no rows"), _("at least one record"), _("Check the file."))
+        raise problem(
+            name, _("a header and no rows"), _("at least one record"), _("Check the file.")
+        )
 
 
 def mapped(

@@ -69,7 +69,9 @@ def refuse_unknown(
             origin = json.loads(meta)
             where.setdefault(label, []).append(f"{origin['file']}:{origin['row']}")
     if where:
-        raise DataError(*(undeclared(label, rows, allowed) for label, rows in sorted(where.items())))
+        raise DataError(
+            *(undeclared(label, rows, allowed) for label, rows in sorted(where.items()))
+        )
 
 
 def undeclared(label: str, rows: Sequence[str], allowed: Sequence[str]) -> Problem:

@@ -90,11 +90,11 @@ def families(groups: Sequence[str | None], keys: Sequence[str]) -> list[str]:
 
 
 def count(
-    labels: Sequence[str], parts: Sequence[str], *, names: Sequence[str]
+    labels: Sequence[str], parts: Sequence[str], *, names: Sequence[str], declared: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """Return how many records of each label each part has: part → label → count."""
+    """Return how many records of each declared label each part has: part → label → count."""
     found = Counter(zip(parts, labels, strict=True))
-    return {name: {label: found[name, label] for label in sorted(set(labels))} for name in names}
+    return {name: {label: found[name, label] for label in declared} for name in names}
 
 
 def refuse_single(labels: Sequence[str]) -> None:
@@ -145,7 +145,9 @@ def refuse_leak(groups: Sequence[str], parts: Sequence[str]) -> None:
     if torn:
         raise DataError.at(
             "data/split",
-            found=_("{count} families on two sides, such as {first}", count=len(torn), first=torn[0]),
+            found=_(
+                "{count} families on two sides, such as {first}", count=len(torn), first=torn[0]
+            ),
             allowed=_("every family on one side"),
             fix=_("Please report this: it must not happen."),
         )

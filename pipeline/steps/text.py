@@ -44,7 +44,7 @@ def repaired(text: str) -> str:
         return text
     import ftfy
 
-    return ftfy.fix_encoding(text)
+    return str(ftfy.fix_encoding(text))
 
 
 def without_html(text: str) -> str:

@@ -1,0 +1,43 @@
+# A line a target: `make run` trains the default project, `make test` runs every test.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test test-fast test-slow check docs clean
+
+run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
+	dvc repro
+	python -m pipeline.summary
+
+test: .venv/tested               ## every test but the slow ones
+	python -m pytest -m "not slow"
+
+test-fast: .venv/tested          ## tests without a real dvc repro, in a minute
+	python -m pytest -m "not slow and not e2e"
+
+test-slow: .venv/tested          ## the slow ones: many kills
+	python -m pytest -m slow
+
+check: .venv/tested              ## linters and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+docs: .venv/tested               ## what README and catalogue take from dvc.yaml and the source
+	python -m tests.contracts.documents
+	python -m tests.contracts.messages
+
+clean:                           ## remove the environment and work files; data and models stay
+	rm -rf .venv work .pytest_cache .mypy_cache .ruff_cache
+
+.venv/ready: requirements.txt requirements-optimum.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Mofang needs Python 3.11 or newer')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m pip install --no-deps -r requirements-optimum.txt
+	touch $@
+
+.venv/tested: .venv/ready requirements-dev.txt
+	$(BIN)/python -m pip install -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,232 @@
+"""A real ``dvc repro``: once, again, after a change, with a gate that fails, pushed and pulled."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.e2e.project import Project
+
+pytestmark = pytest.mark.e2e
+STAGES = ["collect", "clean", "label", "split", "init", "train", "validate", "test", "optimize"]
+RUNS = re.compile(r"^Running stage '(\w+)':", re.MULTILINE)
+SKIPS = re.compile(r"^Stage '(\w+)' didn't change, skipping", re.MULTILINE)
+
+
+def read(project: Project, path: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((project.folder / path).read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_whole_run(built: Project) -> None:
+    log = (built.folder / "first-run.log").read_text(encoding="utf-8")
+    assert RUNS.findall(log) == STAGES
+    lock = YAML(typ="safe", pure=True).load((built.folder / "dvc.lock").read_text())
+    assert list(lock["stages"]) == STAGES
+    clean = read(built, "data/clean/report.json")
+    assert clean["collected"] == 363
+    assert clean["dropped"] == {"duplicate": 2, "too_short": 1}
+    assert clean["kept"] == 360
+    figures = read(built, "models/test/metrics.json")
+    assert figures["model"]["accuracy"] > 0.6  # type: ignore[index]
+    report = read(built, "models/test/report.json")
+    low, high = report["intervals"]["model"]["accuracy"]  # type: ignore[index]
+    assert low <= figures["model"]["accuracy"] <= high  # type: ignore[index]
+    assert read(built, "models/optimize/report.json")["shipped"] == "openvino_int8"
+    assert "\u200b" not in (built.folder / "models/test/report.json").read_text(encoding="utf-8")
+
+
+def test_nothing_is_left_beside_the_outputs(built: Project) -> None:
+    assert not [path for path in built.folder.rglob(".*.tmp-*") if ".dvc" not in path.parts]
+    assert not [path for path in built.folder.rglob(".*.old-*") if ".dvc" not in path.parts]
+    assert not list((built.folder / "work").glob("optimize-*"))
+
+
+def test_git_sees_metrics_and_the_lock_only(built: Project) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "data", "models", "dvc.lock"],
+        cwd=built.folder, text=True, capture_output=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert sorted(tracked) == [
+        "data/annotations/README.md", "data/raw/README.md", "data/raw/requests.csv", "dvc.lock",
+        "models/base/README.md", "models/optimize/metrics.json", "models/test/metrics.json",
+        "models/validate/metrics.json",
+    ]  # fmt: skip
+
+
+def test_the_second_run_does_nothing(built: Project) -> None:
+    log = built.repro()
+    assert not RUNS.findall(log)
+    assert SKIPS.findall(log) == STAGES
+    built.run("dvc", "status", "-q")
+
+
+def test_a_training_value_runs_training_and_what_follows(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path / "changed")
+    project.change("train", epochs=5)
+    log = project.repro()
+    assert RUNS.findall(log) == STAGES[5:]
+    assert SKIPS.findall(log) == STAGES[:5]
+
+
+def test_a_failed_gate_stops_the_pipeline_and_says_why(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path / "gated")
+    project.change("validate", gates=["accuracy >= 1.01", "macro_f1 >= 0.1", "speed >= 3"])
+    shipped = (project.folder / "models/optimize/manifest.json").read_bytes()
+    log = project.repro(code=255)
+    assert re.search(r"validate, accuracy: found 0\.\d{4}, allowed >= 1\.0100\.", log)
+    assert "validate, speed: found no such figure" in log
+    assert "macro_f1:" not in log
+    assert RUNS.findall(log) == ["validate"]
+    assert (project.folder / "models/optimize/manifest.json").read_bytes() == shipped
+    verdicts = read(project, "models/validate/report.json")["gates"]
+    assert [one["passed"] for one in verdicts] == [False, True, False]  # type: ignore[attr-defined]
+
+
+def test_push_and_pull_through_a_folder(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path / "pushing")
+    project.run("dvc", "remote", "add", "-d", "shelf", str(tmp_path / "shelf"))
+    project.run("dvc", "push")
+    project.commit()
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(project.folder), str(clone)], check=True)
+    other = Project(clone)
+    other.run("dvc", "status", "-q", code=1)
+    other.run("dvc", "pull")
+    other.run("dvc", "status", "-q")
+    assert other.weights() == project.weights()
+    answer = other.run(sys.executable, "-m", "pipeline.predict", "where is my parcel")
+    assert "delivery" in answer
+
+
+def test_the_summary_is_there_in_both_languages(built: Project) -> None:
+    english = built.run(sys.executable, "-m", "pipeline.summary")
+    assert "dropped: duplicate" in english
+    chinese = subprocess.run(
+        [sys.executable, "-m", "pipeline.summary"],
+        cwd=built.folder, env=built.environment | {"MOFANG_LANGUAGE": "zh"},
+        text=True, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert re.search("[\u4e00-\u9fff]", chinese)
+    assert "dropped" not in chinese
+
+
+def test_plots_are_drawn(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path / "plots")
+    project.run("dvc", "plots", "show", "-o", "plots")
+    page = (project.folder / "plots/index.html").read_text(encoding="utf-8")
+    for title in ("Training loss", "Quality on the validation part", "What was taken for what"):
+        assert title in page
+
+
+@pytest.fixture(scope="module")
+def ready(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose training never ran."""
+    project = built.copy(tmp_path_factory.mktemp("ready") / "project")
+    forget_training(project)
+    return project
+
+
+def forget_training(project: Project) -> None:
+    import shutil
+
+    shutil.rmtree(project.folder / "work", ignore_errors=True)
+    shutil.rmtree(project.folder / "models/train", ignore_errors=True)
+    project.progress.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("moments", [(3,), (9, 20), (35, 50, 70)], ids=str)
+def test_a_killed_training_ends_with_the_same_weights(
+    built: Project, ready: Project, tmp_path: Path, moments: tuple[int, ...]
+) -> None:
+    project = ready.copy(tmp_path / "killed")
+    for moment in moments:
+        process = project.start(sys.executable, "-m", "pipeline.train")
+        project.wait_for_step(moment, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+        assert not (project.folder / "models/train").exists()
+    project.repro("train", "--single-item", "--force")
+    assert project.weights() == built.weights()
+    resumed = read(project, "models/train/report.json")["resumed_from_step"]
+    assert (resumed is None) == (max(moments) < 7)
+
+
+def test_a_finished_training_is_only_exported_again(built: Project, tmp_path: Path) -> None:
+    import shutil
+
+    project = built.copy(tmp_path / "finished")
+    shutil.rmtree(project.folder / "models/train")
+    project.progress.unlink()
+    project.stage("train")
+    assert project.weights() == built.weights()
+    assert project.steps() == 0
+
+
+def test_two_trainers_never_share_a_folder(ready: Project, tmp_path: Path) -> None:
+    project = ready.copy(tmp_path / "two")
+    first = project.start(sys.executable, "-m", "pipeline.train")
+    try:
+        project.wait_for_step(1, first)
+        refused = project.stage("train", code=1)
+        assert f"a trainer at work: process {first.pid}, since 20" in refused
+        assert "Traceback" not in refused
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+
+
+def test_a_half_written_checkpoint_does_not_count(
+    built: Project, ready: Project, tmp_path: Path
+) -> None:
+    project = ready.copy(tmp_path / "torn")
+    process = project.start(sys.executable, "-m", "pipeline.train")
+    project.wait_for_step(30, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    newest = max(
+        project.folder.glob("work/train/*/checkpoint-*"), key=lambda path: path.stat().st_mtime
+    )
+    torn = newest / "model.safetensors"
+    torn.write_bytes(torn.read_bytes()[:-10])
+    project.stage("train")
+    assert project.weights() == built.weights()
+
+
+def test_a_full_disk_leaves_the_earlier_result(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path / "full")
+    before = (project.folder / "data/collect/manifest.json").read_bytes()
+    import shutil
+
+    shelf = tmp_path / "keep"
+    shutil.move(project.folder / "data", shelf)
+    (project.folder / "data").mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(project.folder / "data")],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip("may not mount a small disk here")
+    try:
+        shutil.copytree(shelf, project.folder / "data", dirs_exist_ok=True)
+        ballast = project.folder / "data/ballast"
+        with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as target:
+            while True:
+                target.write(b"x" * 4096)
+        log = project.stage("collect", code=1)
+        assert "found no space left on the disk" in log
+        assert (project.folder / "data/collect/manifest.json").read_bytes() == before
+        assert not list((project.folder / "data").glob(".*"))
+        ballast.unlink()
+        project.stage("collect")
+    finally:
+        subprocess.run(["umount", str(project.folder / "data")], check=True)

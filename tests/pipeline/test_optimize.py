@@ -1,0 +1,76 @@
+"""Which variant ships, and that what ships needs no torch."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline import artifacts
+from pipeline.evaluation.comparison import ORIGINAL, Line, choose
+from tests.e2e.project import Project
+
+
+def line(size: int, latency: float, *, lost: float = 0.0, agreement: float = 1.0) -> Line:
+    return Line(size, {"1": latency, "32": 1.0}, {}, {}, agreement, lost)
+
+
+TABLE = {ORIGINAL: line(1, 0.1), "large": line(100, 1.0), "small": line(25, 3.0, lost=1.0)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "lost", "agreement", "chosen"),
+    [
+        ("smallest", 1.0, 1.0, "small"),
+        ("fastest", 1.0, 1.0, "large"),
+        ("smallest", 0.99, 1.0, "large"),
+        ("smallest", 5.0, 1.01, None),
+    ],
+)
+def test_the_rule_chooses_within_the_limits(
+    rule: str, lost: float, agreement: float, chosen: str | None
+) -> None:
+    assert choose(TABLE, rule=rule, max_points_lost=lost, min_agreement=agreement) == chosen
+
+
+@pytest.mark.e2e
+def test_the_table_is_measured(built: Project) -> None:
+    report = json.loads((built.folder / "models/optimize/report.json").read_text())
+    assert list(report["table"]) == ["torch_fp32", "openvino_fp32", "openvino_int8"]
+    original = report["table"]["torch_fp32"]
+    assert original["agreement"] == 1.0
+    assert original["points_lost"] == 0.0
+    assert report["table"]["openvino_fp32"]["agreement"] == 1.0
+    for entry in report["table"].values():
+        assert entry["bytes"] > 0
+        assert all(value > 0 for value in entry["latency_ms"].values())
+        assert 0 <= entry["test"]["macro_f1"] <= 1
+
+
+@pytest.mark.e2e
+def test_what_ships_holds_no_torch_file(built: Project) -> None:
+    folder = built.folder / "models/optimize/model"
+    artifacts.verify_manifest(folder)
+    assert {path.name for path in folder.iterdir()} >= {
+        "openvino_model.xml", "openvino_model.bin", "tokenizer.json", "mofang.json", "manifest.json",
+    }  # fmt: skip
+    assert not list(folder.glob("*.safetensors"))
+
+
+@pytest.mark.e2e
+def test_no_variant_within_the_limits_ships_the_original(built: Project, tmp_path: object) -> None:
+    from pathlib import Path
+
+    project = built.copy(Path(str(tmp_path)) / "strict")
+    project.change("optimize", variants=["openvino_int8"], max_points_lost=0.0, min_agreement=1.0)
+    report = json.loads((project.folder / "models/optimize/report.json").read_text())
+    table = {name: Line(**entry) for name, entry in report["table"].items()}
+    project.stage("optimize")
+    report = json.loads((project.folder / "models/optimize/report.json").read_text())
+    int8 = report["table"]["openvino_int8"]
+    if int8["agreement"] < 1.0 or int8["points_lost"] > 0.0:
+        assert report["chosen"] is None
+        assert report["shipped"] == "openvino_fp32"
+    else:
+        assert report["shipped"] == "openvino_int8"
+    assert table

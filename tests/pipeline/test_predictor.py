@@ -1,0 +1,128 @@
+"""The one way to predict: same answer in any company, without torch, silent, guarded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.predictor import Predictor, batches
+from tests.e2e.project import Project, requests
+
+pytestmark = pytest.mark.e2e
+ODD = ["", " ", "\ud83d", "👍🏽 ok", "a\x00b", "我的包裹在哪里", "<b>where</b> is it", "x" * 5_000]
+TEXTS = [one["request"] for one in requests(80)] + ODD
+
+ALONE = """
+import socket, sys
+def refuse(*_a, **_k):
+    raise AssertionError("a connection was tried")
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+from pipeline.predictor import Predictor
+answer = Predictor.load("models/optimize/model").predict(["where is my parcel"], 2)
+assert len(answer[0]) == 2, answer
+heavy = {"torch", "transformers", "optimum", "nncf", "sklearn", "pandas", "openvino_telemetry"}
+loaded = {name for name in heavy if sys.modules.get(name) is not None}
+assert not loaded, loaded
+"""
+
+
+@pytest.fixture(scope="module")
+def model(built: Project) -> Predictor:
+    return Predictor.load(built.folder / "models/optimize/model")
+
+
+def test_it_runs_alone_and_asks_nobody(built: Project) -> None:
+    built.run(sys.executable, "-c", ALONE)
+
+
+def test_an_answer_does_not_depend_on_its_company(model: Predictor) -> None:
+    alone = np.vstack([model.probabilities([text]) for text in TEXTS])
+    for size in (2, 7, 32, 64):
+        together = model.probabilities(TEXTS, size)
+        assert (alone.argmax(axis=1) == together.argmax(axis=1)).all()
+        assert np.abs(alone - together).max() < 1e-6
+    shuffled = np.random.default_rng(1).permutation(len(TEXTS))
+    other = model.probabilities([TEXTS[at] for at in shuffled])
+    assert np.abs(alone[shuffled] - other).max() < 1e-6
+
+
+def test_it_answers_as_the_torch_model_does(built: Project) -> None:
+    from pipeline.modeling.predictor import TorchPredictor
+
+    torch_model = TorchPredictor.load(built.folder / "models/train/model")
+    with pytest.raises(ModelError):
+        Predictor.load(built.folder / "models/train")
+    shipped = Predictor.load(built.folder / "models/optimize/model")
+    assert shipped.card == torch_model.card
+    assert shipped.tokens(TEXTS) == torch_model.tokens(TEXTS)
+    ours, theirs = shipped.predict(TEXTS), torch_model.predict(TEXTS)
+    same = [a[0].label == b[0].label for a, b in zip(ours, theirs, strict=True)]
+    assert sum(same) / len(same) >= 0.9
+
+
+def test_scores_are_probabilities_best_first(model: Predictor) -> None:
+    for answer in model.predict(TEXTS, top_k=3):
+        scores = [one.score for one in answer]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) == pytest.approx(1.0)
+    assert [len(answer) for answer in model.predict(TEXTS[:2], top_k=99)] == [3, 3]
+    assert model.predict([]) == []
+
+
+def test_text_is_normalized_as_in_training(model: Predictor) -> None:
+    one, other = model.predict(["<p>Where  is my\u200b parcel</p>", "Where is my parcel"])
+    assert one == other
+
+
+def test_the_longest_input_travels_with_the_model(model: Predictor) -> None:
+    assert max(len(one) for one in model.tokens(["parcel " * 500])) == 24
+
+
+@pytest.mark.parametrize("name", ["openvino_model.bin", "tokenizer.json", "mofang.json"])
+def test_a_flipped_byte_is_refused(built: Project, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(built.folder / "models/optimize/model", folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name}: found content that differs"):
+        Predictor.load(folder)
+
+
+@pytest.mark.parametrize("name", ["openvino_model.xml", "manifest.json"])
+def test_a_missing_file_is_named(built: Project, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(built.folder / "models/optimize/model", folder)
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        Predictor.load(folder)
+
+
+def test_the_command_line_answers(built: Project) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.predict", "--top", "1", "refund please"],
+        cwd=built.folder, env=built.environment, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0] == "refund please"
+    assert "%" in done.stdout
+
+
+def test_batches_share_a_length_and_keep_their_bounds() -> None:
+    lengths = [3, 5, 3, 3, 5, 600, 3]
+    found = list(batches(lengths, 2))
+    assert sorted(at for batch in found for at in batch) == list(range(7))
+    assert all(len(batch) <= 2 for batch in found)
+    assert all(len({lengths[at] for at in batch}) == 1 for batch in found)
+    assert all(len(batch) == 1 for batch in batches([5_000, 5_000], 64))
+
+
+def test_the_card_names_what_it_needs(built: Project) -> None:
+    card = json.loads((built.folder / "models/optimize/model/mofang.json").read_text())
+    assert set(card) == {"task", "labels", "max_tokens", "normalize"}
