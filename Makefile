@@ -4,14 +4,14 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-slow check docs clean
+.PHONY: run test test-fast test-slow check docs bench-predictor clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
 	python -m pipeline.summary
 
 test: .venv/tested               ## every test but the slow ones
-	python -m pytest -m "not slow"
+	python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-fast: .venv/tested          ## tests without a real dvc repro, in a minute
 	python -m pytest -m "not slow and not e2e"
@@ -27,6 +27,9 @@ check: .venv/tested              ## linters and types
 docs: .venv/tested               ## what README and catalogue take from dvc.yaml and the source
 	python -m tests.contracts.documents
 	python -m tests.contracts.messages
+
+bench-predictor: .venv/ready     ## cold start and memory beside transformers, after `make run`
+	python -m benchmarks.predictor
 
 clean:                           ## remove the environment and work files; data and models stay
 	rm -rf .venv work .pytest_cache .mypy_cache .ruff_cache

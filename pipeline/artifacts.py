@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DataError, ModelError, Problem, StorageError
+from pipeline.errors import DataError, ModelError, MofangError, Problem, StorageError
 from pipeline.i18n import _
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def disk_full_explained(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         full = isinstance(error, OSError) and error.errno in OUT_OF_SPACE
-        if not full and (isinstance(error, StorageError) or not nearly_full(path)):
+        if isinstance(error, MofangError) or not (full or nearly_full(path)):
             raise
         raise StorageError.at(
             path,

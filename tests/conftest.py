@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
+
+from tests.e2e.project import Project
 
 settings.register_profile("mofang", deadline=None, print_blob=True)
 settings.load_profile("mofang")
@@ -18,3 +23,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MOFANG_LANGUAGE", "en")
     (tmp_path / "data/raw").mkdir(parents=True)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project after a whole ``dvc repro``; tests only read it, or copy it.
+
+    Workers of pytest-xdist share the one that the first of them builds.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, log = shared / "built", shared / "built/first-run.log"
+    with FileLock(shared / "built.lock"):
+        if not log.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            made = Project.create(folder)
+            log.write_text(made.repro(), encoding="utf-8")
+            made.commit()
+    return Project(folder)

@@ -24,6 +24,11 @@ ASKS = {
     "account": ["I forgot my password", "change my e-mail address", "delete my profile",
                 "I cannot log in", "lock my account", "update my phone number"],
 }  # fmt: skip
+NO_CACHE = shutil.ignore_patterns("__pycache__")
+COPIED = (
+    "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore",
+    "data/raw/README.md", "data/annotations/README.md", "models/base/README.md",
+)  # fmt: skip
 OPENINGS = [
     "please",
     "hello ,",
@@ -67,7 +72,8 @@ def params() -> dict[str, object]:
     values["label"] = {"labels": sorted(ASKS), "mapping": {}}
     values["init"] |= {"method": "scratch", "max_tokens": 24}
     values["init"]["scratch"] = {
-        "vocabulary": 300, "layers": 2, "hidden": 32, "heads": 2, "intermediate": 64, "dropout": 0.1,
+        "vocabulary": 300, "layers": 2, "hidden": 32, "heads": 2, "intermediate": 64,
+        "dropout": 0.1,
     }  # fmt: skip
     values["train"] |= {
         "epochs": 4, "batch_size": 16, "learning_rate": 5e-3, "freeze_embeddings": False,
@@ -90,12 +96,9 @@ class Project:
     @classmethod
     def create(cls, folder: Path, rows: int = 360) -> Project:
         """Copy what git would, and fill in data and params."""
-        for name in ("pipeline", ".dvc", "data", "models"):
-            ignored = shutil.ignore_patterns("__pycache__", "tmp", "cache", "collect", "clean",
-                "label", "split", "init", "train", "validate", "test", "optimize", ".*.tmp-*",
-                "config.local") if name != "pipeline" else shutil.ignore_patterns("__pycache__")  # fmt: skip
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=NO_CACHE)
+        for name in COPIED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
         project = cls(folder)
         with (folder / "data/raw/requests.csv").open("w", encoding="utf-8", newline="") as target:

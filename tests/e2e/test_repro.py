@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -136,8 +138,6 @@ def ready(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def forget_training(project: Project) -> None:
-    import shutil
-
     shutil.rmtree(project.folder / "work", ignore_errors=True)
     shutil.rmtree(project.folder / "models/train", ignore_errors=True)
     project.progress.unlink(missing_ok=True)
@@ -162,8 +162,6 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 
 def test_a_finished_training_is_only_exported_again(built: Project, tmp_path: Path) -> None:
-    import shutil
-
     project = built.copy(tmp_path / "finished")
     shutil.rmtree(project.folder / "models/train")
     project.progress.unlink()
@@ -174,6 +172,7 @@ def test_a_finished_training_is_only_exported_again(built: Project, tmp_path: Pa
 
 def test_two_trainers_never_share_a_folder(ready: Project, tmp_path: Path) -> None:
     project = ready.copy(tmp_path / "two")
+    project.change("train", epochs=1_000)  # longer than the second one takes to start
     first = project.start(sys.executable, "-m", "pipeline.train")
     try:
         project.wait_for_step(1, first)
@@ -202,31 +201,37 @@ def test_a_half_written_checkpoint_does_not_count(
     assert project.weights() == built.weights()
 
 
-def test_a_full_disk_leaves_the_earlier_result(built: Project, tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(built: Project, tmp_path: Path) -> Iterator[Project]:
+    """A project whose data lie on a disk of 600 kB."""
     project = built.copy(tmp_path / "full")
-    before = (project.folder / "data/collect/manifest.json").read_bytes()
-    import shutil
-
-    shelf = tmp_path / "keep"
-    shutil.move(project.folder / "data", shelf)
-    (project.folder / "data").mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(project.folder / "data")],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
+    data = project.folder / "data"
+    data.rename(tmp_path / "keep")
+    data.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(data)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a small disk here")
     try:
-        shutil.copytree(shelf, project.folder / "data", dirs_exist_ok=True)
-        ballast = project.folder / "data/ballast"
-        with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as target:
-            while True:
-                target.write(b"x" * 4096)
-        log = project.stage("collect", code=1)
-        assert "found no space left on the disk" in log
-        assert (project.folder / "data/collect/manifest.json").read_bytes() == before
-        assert not list((project.folder / "data").glob(".*"))
-        ballast.unlink()
-        project.stage("collect")
+        shutil.copytree(tmp_path / "keep", data, dirs_exist_ok=True)
+        yield project
     finally:
-        subprocess.run(["umount", str(project.folder / "data")], check=True)
+        subprocess.run(["umount", str(data)], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as target:
+        while True:
+            target.write(b"x" * 4096)
+
+
+def test_a_full_disk_leaves_the_earlier_result(small_disk: Project) -> None:
+    data = small_disk.folder / "data"
+    before = (data / "collect/manifest.json").read_bytes()
+    with pytest.raises(OSError, match="No space"):
+        fill(data / "ballast")
+    log = small_disk.stage("collect", code=1)
+    assert "data/collect: found no space left on the disk" in log
+    assert (data / "collect/manifest.json").read_bytes() == before
+    assert not list(data.glob(".*"))
+    (data / "ballast").unlink()
+    small_disk.stage("collect")

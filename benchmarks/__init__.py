@@ -1,0 +1,1 @@
+"""Figures beside peers, in one run each; never part of the tests."""
