@@ -6,6 +6,12 @@ import re
 import unicodedata
 
 TAG_OR_ENTITY = re.compile(r"<[A-Za-z/!]|&[#A-Za-z0-9]+;")
+# Where a browser starts a new line or cell; other tags stand within words (<b>w</b>ord).
+BLOCK = re.compile(
+    r"</?(?:address|article|aside|blockquote|br|dd|div|dl|dt|footer|h[1-6]|header|hr|li|main|nav|ol"
+    r"|option|p|pre|section|table|td|th|tr|ul)\b",
+    re.IGNORECASE,
+)
 SPACE = re.compile(r"\s+")
 # Control and invisible formatting characters, but neither tab and line ends, which are white
 # space, nor the two joiners, without which emoji and Persian or Hindi words fall apart.
@@ -56,10 +62,10 @@ def without_html(text: str) -> str:
         return text
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(text)
+    tree = LexborHTMLParser(BLOCK.sub(r" \g<0>", text))
     tree.strip_tags(["script", "style", "template"], recursive=True)
     body = tree.body
-    return body.text(separator=" ") if body is not None else ""
+    return body.text(separator="") if body is not None else ""
 
 
 def key(text: str) -> str:

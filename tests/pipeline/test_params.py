@@ -399,8 +399,8 @@ INJECTIONS = [
     "x; touch canary", "$(touch canary)", "`touch canary`", "${oc.env:HOME}", "${train.epochs}",
     "!!python/object/apply:os.system ['touch canary']", "*alias", "&anchor x", "{{ 7 * 7 }}",
     "<script>alert(1)</script>", "=1+1", "../../etc/passwd", "..", "/etc/passwd", "x\n  epochs: 9",
-    "x\n---\ntrain: {}", "x\r\ny: z", "\x00", "a\x00b", "🙂👍🏽", "no", "null", "[]", "{a: b}", "<<",
-    "a # b", "# b", "x\n...\n", "\x85", "a\x85b", "a\u2028b", "\ufeffx", "\u200b", "%YAML 1.1",
+    "x\n---\ntrain: {}", "x\r\ny: z", "\x00", "a\x00b", "🙂👍🏽", "no", "null", "[]", "{a: b}",
+    "<<", "a # b", "# b", "x\n...\n", "\x85", "a\x85b", "a\u2028b", "\ufeffx", "\u200b", "%YAML 1.1",
     "'", '"', "\\", "\\n", "? x", "- x", "|", ">-", "1e5", "2026-11-22", " x ", "\t",
 ]  # fmt: skip
 FOLDER = {"kind": "folder", "path": "models/base/mine"}

@@ -51,9 +51,9 @@ def test_the_seed_decides_to_the_byte(project: Path) -> None:
 
 def test_duplicates_never_cross_even_when_they_are_kept(project: Path) -> None:
     records = [
-        record(number, f"Text  {number % 50}" if number % 2 else f"text {number % 50}", LABELS[number % 50 % 2])
+        record(number, f"{'Text ' if number % 2 else 'text'} {number % 50}", LABELS[number % 2])
         for number in range(400)
-    ]  # fmt: skip
+    ]
     parts = divided(records)
     texts = [{str(one["text"]).lower().split()[1] for one in part} for part in parts.values()]
     assert not texts[0] & texts[1]
