@@ -93,7 +93,23 @@ def read_records(path: Path) -> pa.Table:
 def read_annotations() -> dict[str, list[str]]:
     """Return the lines of every file of annotations, by its path."""
     files = sorted(ANNOTATIONS.glob("*.jsonl"))
-    return {str(path): path.read_text(encoding="utf-8").split("\n") for path in files}
+    return {str(path): read_text(path).split("\n") for path in files}
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that people may have edited.
+
+    :raises DataError: if it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError.at(
+            path,
+            found=_("byte {position} is not UTF-8", position=error.start),
+            allowed=_("text in UTF-8"),
+            fix=_("Save the file as UTF-8."),
+        ) from None
 
 
 def write_json(path: Path, content: object) -> None:

@@ -1,12 +1,10 @@
-"""``params.yaml``: read once, checked against the schema, changed one value at a time.
+"""``params.yaml``: read once and checked against the schema.
 
 Holds no default and computes nothing, which is why no stage in ``dvc.yaml`` depends on it.
 """
 
 from __future__ import annotations
 
-import io
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +15,16 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, NodeEvent, ScalarEvent
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    NodeEvent,
+    ScalarEvent,
+)
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from pipeline.artifacts import PARAMS, write_bytes
+from pipeline.artifacts import PARAMS
 from pipeline.errors import ParamsError, Problem, Text
 from pipeline.i18n import Message, _
 from pipeline.schema.collect import Collect
@@ -30,6 +34,7 @@ from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.model import Init, Train
 
 MAX_BYTES = 64 * 1024
+MAX_DEPTH = 20  # lists and sections within each other; params.yaml needs seven
 OUT_OF_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 Steps = tuple[str | int, ...]
@@ -61,8 +66,16 @@ def load(path: Path = PARAMS) -> Params:
 
     :raises ParamsError: with every problem of the file at once.
     """
+    return check(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of the file.
+
+    :raises ParamsError: if it cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ParamsError.at(
             path,
@@ -70,7 +83,6 @@ def load(path: Path = PARAMS) -> Params:
             allowed=_("a readable file"),
             fix=_("Start in the project's folder, or run git checkout params.yaml."),
         ) from error
-    return check(content, path)
 
 
 def check(content: bytes, path: Path = PARAMS) -> Params:
@@ -85,29 +97,6 @@ def check(content: bytes, path: Path = PARAMS) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise ParamsError(*(explain(detail, tree, path) for detail in error.errors())) from None
-
-
-def save_value(where: str, value: Any, path: Path = PARAMS) -> None:
-    """Change one value; every other byte of the file stays as it was.
-
-    :param where: dotted, as in ``train.epochs`` or ``collect.sources.0.limit``.
-    :raises ParamsError: if there is no such value or the file would not be allowed any more; the
-        file is then untouched.
-    """
-    text = decode(path.read_bytes(), path)
-    _values, tree = parse(text, path)
-    steps = tuple(int(step) if step.isdigit() else step for step in where.split("."))
-    node = find(tree, steps)
-    if node is None:
-        raise ParamsError.at(
-            f"{path}, {where}",
-            found=_("no such value"),
-            allowed=_("a value that stands in the file"),
-            fix=_("Check the spelling."),
-        )
-    content = (text[: node.start_mark.index] + written(value) + text[end_of(node) :]).encode()
-    check(content, path)
-    write_bytes(path, content)
 
 
 def decode(content: bytes, path: Path) -> str:
@@ -133,17 +122,35 @@ def decode(content: bytes, path: Path) -> str:
 def parse(text: str, path: Path) -> tuple[Any, Node]:
     """Return the values of a YAML 1.2 text and its nodes, refusing aliases, anchors and tags."""
     try:
+        depth = 0
         for event in YAML(typ="safe", pure=True).parse(text):
             refuse_indirection(event, path)
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise YAMLError("nested too deeply")
         tree = YAML(typ="safe", pure=True).compose(text)
+        refuse_odd_keys(tree)
         values = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         raise syntax(error, path, _("a key that stands there twice")) from None
     except MarkedYAMLError as error:
         raise syntax(error, path, str(error.problem)) from None
-    except (YAMLError, RecursionError) as error:
-        raise syntax(error, path, _("text that is not YAML")) from None
+    except (YAMLError, RecursionError, ValueError, TypeError) as error:
+        raise syntax(
+            error, path, _("text that is not YAML ({reason})", reason=str(error).splitlines()[0])
+        ) from None
     return values, tree
+
+
+def refuse_odd_keys(node: Node | None) -> None:
+    """Names in ``params.yaml`` are words; YAML would allow lists there too."""
+    pairs = node.value if isinstance(node, MappingNode) else []
+    items = node.value if isinstance(node, SequenceNode) else [value for _key, value in pairs]
+    for key, _value in pairs:
+        if not isinstance(key, ScalarNode):
+            raise MarkedYAMLError(problem="a list as a name", problem_mark=key.start_mark)
+    for item in items:
+        refuse_odd_keys(item)
 
 
 def refuse_indirection(event: Any, path: Path) -> None:
@@ -175,7 +182,9 @@ def syntax(error: Exception, path: Path, found: Text) -> ParamsError:
 
 def explain(detail: ErrorDetails, tree: Node, path: Path) -> Problem:
     """Put one of pydantic's findings into house style."""
-    steps = tuple(step for step in detail["loc"] if not is_union_tag(step, detail["loc"]))
+    steps = without_tags(detail["loc"])
+    if detail["type"].startswith("union_tag"):
+        steps = (*steps, "kind")
     node = find(tree, steps) or find(tree, steps[:-1])
     line = f":{node.start_mark.line + 1}" if node else ""
     found, allowed, fix = phrases(detail)
@@ -184,20 +193,21 @@ def explain(detail: ErrorDetails, tree: Node, path: Path) -> Problem:
     return Problem(f"{path}{line}, {'.'.join(map(str, steps))}", found, allowed, fix)
 
 
-def is_union_tag(step: str | int, steps: Steps) -> bool:
-    """Return whether pydantic put this step in to say which kind of a union it tried."""
-    place = steps.index(step)
-    after_choice = place > 0 and (
-        isinstance(steps[place - 1], int) or steps[place - 1] == "pretrained"
-    )
-    return after_choice and step in ("file", "package", "folder", "hub")
+def without_tags(steps: Steps) -> Steps:
+    """Return a place without the steps that only say which kind of a union pydantic tried."""
+    kept: list[str | int] = []
+    for before, step in zip((None, *steps), steps, strict=False):
+        chosen = isinstance(before, int) or before == "pretrained"
+        if not (chosen and step in ("file", "package", "folder", "hub")):
+            kept.append(step)
+    return tuple(kept)
 
 
 def phrases(detail: ErrorDetails) -> tuple[Text, Text, Text]:
     """Return what was found, what is allowed and what to do."""
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
-    found: Text = shown(value)
-    if kind == "missing":
+    found: Text = shown(context["tag"] if kind == "union_tag_invalid" else value)
+    if kind in ("missing", "union_tag_not_found"):
         return (
             _("nothing"),
             _("a value"),
@@ -278,7 +288,10 @@ def shown(value: Any) -> str:
     """Return a value as an error shows it: short, on one line, text in quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        text = "…"
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -296,29 +309,6 @@ def children(node: Node) -> Iterator[tuple[str | int, Node]]:
             yield key.value, value
     elif isinstance(node, SequenceNode):
         yield from enumerate(node.value)
-
-
-def end_of(node: Node) -> int:
-    """Return where the text of a node ends; a block's own end mark lies behind later comments."""
-    if not isinstance(node, MappingNode | SequenceNode) or node.flow_style or not node.value:
-        return int(node.end_mark.index)
-    last = node.value[-1]
-    return end_of(last[1] if isinstance(last, tuple) else last)
-
-
-def written(value: Any) -> str:
-    """Return a value as YAML on one line, so that it fits wherever another one stood."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**20, True
-    target = io.StringIO()
-    yaml.dump(value, target)
-    text = re.sub(r"\n(\.\.\.\n?)?$", "", target.getvalue())
-    return f'"{text}"' if isinstance(value, str) and needs_quotes(text) else text
-
-
-def needs_quotes(text: str) -> bool:
-    """Return whether other readers of YAML would take this text for a switch."""
-    return text.lower() in {"yes", "no", "on", "off", "y", "n"}
 
 
 def main() -> None:

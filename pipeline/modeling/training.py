@@ -85,9 +85,44 @@ class GroupedByLength(Sampler[int]):
 class ResumableTrainer(Trainer):  # type: ignore[misc]
     """Trainer with batches grouped by length in an order that a resumed run repeats."""
 
+    optimizer: torch.optim.Optimizer | None
+    head_rate = 1.0  # learning rate of what is not the encoder, as a multiple
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return AdamW whose head learns faster; biases and norms do not decay."""
+        if self.optimizer is None:
+            self.optimizer = torch.optim.AdamW(
+                parameter_groups(self.model, self.args, self.head_rate), fused=True
+            )
+        return self.optimizer
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         lengths = [len(one["input_ids"]) for one in self.train_dataset]
         return GroupedByLength(lengths, self.args.train_batch_size, self.args.seed)
+
+
+def parameter_groups(model: Any, args: TrainingArguments, head_rate: float) -> list[dict[str, Any]]:
+    """Return the weights to train by learning rate and by whether they decay."""
+    body = {id(one) for one in model.base_model.parameters()}
+    body -= {id(one) for one in pooler(model)}
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for one in model.parameters():
+        if one.requires_grad:
+            groups.setdefault((id(one) in body, one.ndim > 1), []).append(one)
+    return [
+        {
+            "params": weights,
+            "lr": args.learning_rate * (1.0 if in_body else head_rate),
+            "weight_decay": args.weight_decay if decays else 0.0,
+        }
+        for (in_body, decays), weights in groups.items()
+    ]
+
+
+def pooler(model: Any) -> Iterator[torch.nn.Parameter]:
+    """Yield the weights between encoder and classifier, which pretraining hardly touched."""
+    part = getattr(model.base_model, "pooler", None)
+    return part.parameters() if part is not None else iter(())
 
 
 class Habits(TrainerCallback):  # type: ignore[misc]
@@ -186,8 +221,8 @@ def settings(knobs: Any, folder: Path) -> TrainingArguments:
         else "constant_with_warmup",
         warmup_steps=knobs.warmup_share,
         weight_decay=knobs.weight_decay,
+        label_smoothing_factor=knobs.label_smoothing,
         max_grad_norm=knobs.max_gradient_norm,
-        optim="adamw_torch_fused",
         bf16=precision(knobs.precision, cpu=cpu) == "bf16",
         use_cpu=cpu,
         eval_strategy="epoch",
@@ -267,6 +302,7 @@ def train(
         compute_metrics=score,
         callbacks=[habits],
     )
+    trainer.head_rate = knobs.head_rate
     trainer.remove_callback(PrinterCallback)
     if not (folder / checkpoints.FINISHED).exists():
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)

@@ -100,6 +100,20 @@ class Train(Section):
         "Warm-up", "Share of all steps in which the learning rate rises.",
         unit="share", ge=0.0, le=0.9,
     )  # fmt: skip
+    label_smoothing: float = knob(
+        "Label smoothing",
+        "Share of certainty taken from the label, against believing wrong labels; 0 turns it off.",
+        unit="share",
+        ge=0.0,
+        le=0.5,
+    )
+    head_rate: float = knob(
+        "Head learns faster",
+        "Learning rate of the new head as a multiple of the rest's, which is trained already.",
+        level="advanced",
+        ge=0.1,
+        le=100.0,
+    )
     weight_decay: float = knob(
         "Weight decay", "Pulls weights towards zero, against learning by heart.",
         level="advanced", ge=0.0, le=1.0,

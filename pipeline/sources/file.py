@@ -28,7 +28,10 @@ def open_source(source: Wanted) -> Delivery:
 
     :raises SourceError: if there is none, or one lies outside ``data/raw``.
     """
-    files = sorted(path for path in Path().glob(source.path) if path.is_file())
+    try:
+        files = sorted(path for path in Path().glob(source.path) if path.is_file())
+    except ValueError:  # ** within a name is no pattern
+        files = []
     if not files:
         raise SourceError.at(
             source.path,

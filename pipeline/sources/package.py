@@ -18,9 +18,10 @@ import sys
 import tarfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from pipeline.artifacts import WORK, disk_full_explained, is_alive, require_space, sha256
 from pipeline.errors import SourceError, Text
@@ -39,6 +40,15 @@ CHUNK = 1 << 20  # bytes
 MAX_ARCHIVE = 4 << 30  # bytes
 MAX_UNPACKED = 16 << 30  # bytes; beyond this an archive is taken for a bomb
 TRIES = 3
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    FileExistsError,  # a file and a folder of one name
+    NotADirectoryError,
+    IsADirectoryError,
+)
 TIMEOUT = 60.0  # seconds without a byte
 
 T = TypeVar("T")
@@ -94,19 +104,19 @@ def fetch(origin: Origin, shelf: Path) -> Path:
     for archive in shelf.iterdir():
         if archive.is_file() and sha256(archive) == origin.sha256:
             return archive
-    finder = index_finder()
-    link = choose(origin, finder)
-    archive = shelf / link.filename
-    partial = shelf / f".{link.filename}.tmp-{os.getpid()}"
-    try:
-        with disk_full_explained(archive):
-            found = download(origin, finder, link, partial)
-        if found != origin.sha256:
-            raise refused(origin, found)
-        partial.replace(archive)
-    finally:
-        partial.unlink(missing_ok=True)
-    return archive
+    finder, links = choose(origin)
+    found = []
+    for link in links:
+        archive = shelf / link.filename
+        partial = shelf / f".{link.filename}.tmp-{os.getpid()}"
+        try:
+            with disk_full_explained(archive):
+                found.append(download(origin, finder, link, partial))
+            if found[-1] == origin.sha256:
+                return partial.replace(archive)
+        finally:
+            partial.unlink(missing_ok=True)
+    raise refused(origin, ", ".join(found))
 
 
 def sweep(shelf: Path) -> None:
@@ -116,11 +126,21 @@ def sweep(shelf: Path) -> None:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def choose(origin: Origin, finder: PackageFinder) -> Link:
-    """Return the index's file with the wanted hash, or one that states no hash."""
-    links = [
-        package.link for package in tries(origin, lambda: list(finder.find_matches(origin.package)))
-    ]
+def choose(origin: Origin) -> tuple[PackageFinder, list[Link]]:
+    """Return the index's file with the wanted hash, or else all that state no hash."""
+    import httpx2
+    from packaging.requirements import InvalidRequirement
+
+    def ask() -> tuple[PackageFinder, list[Link]]:
+        finder, failures = index_finder()
+        with contextlib.suppress(InvalidRequirement):
+            links = [package.link for package in finder.find_matches(origin.package)]
+            if not links and failures:  # the finder takes an index that fails for an empty one
+                raise httpx2.HTTPError(failures[-1])
+            return finder, links
+        return finder, []
+
+    finder, links = tries(origin, ask)
     if not links:
         raise problem(
             origin,
@@ -129,13 +149,11 @@ def choose(origin: Origin, finder: PackageFinder) -> Link:
             _("Check the spelling, and the index that pip is set to (pip config list)."),
         )
     stated = {link: (link.hashes or {}).get("sha256") for link in links}
-    for link, found in stated.items():
-        if found == origin.sha256:
-            return link
+    right = [link for link, found in stated.items() if found == origin.sha256]
     unstated = [link for link, found in stated.items() if found is None]
-    if not unstated:
+    if not right and not unstated:
         raise refused(origin, ", ".join(filter(None, stated.values())))
-    return unstated[0]
+    return finder, right or unstated
 
 
 def download(origin: Origin, finder: PackageFinder, link: Link, target: Path) -> str:
@@ -179,8 +197,9 @@ def tries(origin: Origin, attempt: Callable[[], T]) -> T:
     raise AssertionError("the last try returned or raised")
 
 
-def index_finder() -> PackageFinder:
-    """Return a finder that looks where the user's pip looks."""
+def index_finder() -> tuple[PackageFinder, list[str]]:
+    """Return a finder that looks where the user's pip looks, and a list of what failed there."""
+    import httpx2
     from unearth import PackageFinder
     from unearth.auth import MultiDomainBasicAuth
     from unearth.fetchers.sync import PyPIClient
@@ -190,7 +209,22 @@ def index_finder() -> PackageFinder:
     indexes += settings.get("extra-index-url", "").split()
     trusted = settings.get("trusted-host", "").split()
     bundle = settings.get("cert")
-    session = PyPIClient(
+    failures: list[str] = []
+
+    class Watched(PyPIClient):
+        """Notes failures, which the finder passes over."""
+
+        def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+            try:
+                answer = super().send(request, **options)
+            except httpx2.HTTPError as error:
+                failures.append(f"{request.url.host}: {error}")
+                raise
+            if answer.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR:
+                failures.append(f"{request.url.host}: {answer.status_code}")
+            return answer
+
+    session = Watched(
         trusted_hosts=trusted,
         verify=ssl.create_default_context(cafile=bundle) if bundle else True,
         timeout=TIMEOUT,
@@ -199,12 +233,13 @@ def index_finder() -> PackageFinder:
     session.auth = MultiDomainBasicAuth(prompting=False, index_urls=indexes)
     if settings.get("no-index"):
         indexes = []
-    return PackageFinder(
+    finder = PackageFinder(
         session=cast("Fetcher", session),
         index_urls=indexes,
         find_links=settings.get("find-links", "").split(),
         trusted_hosts=trusted,
     )
+    return finder, failures
 
 
 def pip_settings() -> dict[str, str]:
@@ -252,6 +287,13 @@ def unpack(origin: Origin, archive: Path, taken: Path) -> None:
             )
         taken.parent.mkdir(parents=True, exist_ok=True)
         building.replace(taken)
+    except DAMAGED as error:
+        raise problem(
+            origin,
+            _("a damaged archive ({reason})", reason=error),
+            _("a whole wheel or source archive"),
+            _("Take another version; this one was uploaded like that."),
+        ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True) if building.is_dir() else building.unlink(True)
 

@@ -95,12 +95,7 @@ def encoding_of(path: Path, name: str, wanted: str) -> str:
         try:
             codec = codecs.lookup(wanted).name
         except LookupError:
-            raise problem(
-                name,
-                wanted,
-                _("an encoding such as utf-8, gb18030 or latin-1"),
-                _("Set reader.encoding to one of them, or to auto."),
-            ) from None
+            raise no_encoding(name, wanted) from None
         return "utf-8-sig" if codec == "utf-8" else codec
     with path.open("rb") as source:
         sample = source.read(SAMPLE)
@@ -121,20 +116,39 @@ def open_text(path: Path, name: str, encoding: str) -> Iterator[str]:
     """Yield the lines of a text file, with their ends."""
     if path.stat().st_size == 0:
         raise problem(name, _("an empty file"), _("at least one record"), _("Check the download."))
-    number = 0
     try:
         with path.open(encoding=encoding, newline="") as source:
-            for line in source:
-                number += 1
-                yield line
-    except UnicodeDecodeError as error:
+            yield from source
+    except (UnicodeError, LookupError) as error:
+        if not isinstance(error, UnicodeDecodeError):
+            raise no_encoding(name, encoding) from None
         raise problem(
-            f"{name}:{number + 1}",
+            f"{name}:{row_of(path, encoding)}",
             _("byte 0x{byte:02X}, which is not {encoding}", byte=error.object[error.start],
               encoding=encoding.removesuffix("-sig")),
             _("the encoding that the file is written in"),
             _("Set reader.encoding to auto, or to gb18030 or latin-1."),
         ) from None  # fmt: skip
+
+
+def row_of(path: Path, encoding: str) -> int:
+    """Return the row of the first bytes that the encoding does not know."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    number = 0
+    with path.open("rb") as source, contextlib.suppress(UnicodeError):
+        for number, line in enumerate(source, 1):  # noqa: B007 (the row it stopped at)
+            decoder.decode(line)
+    return number
+
+
+def no_encoding(name: str, found: str) -> SourceError:
+    """Return the error for an encoding that text cannot have."""
+    return problem(
+        name,
+        found,
+        _("an encoding such as utf-8, gb18030 or latin-1"),
+        _("Set reader.encoding to one of them, or to auto."),
+    )
 
 
 def txt_rows(lines: Iterator[str], name: str, reader: Reader, count: Count) -> Iterator[Row]:
@@ -144,14 +158,16 @@ def txt_rows(lines: Iterator[str], name: str, reader: Reader, count: Count) -> I
         line = line.rstrip("\r\n")
         count.read += 1
         match = pattern.fullmatch(line) if pattern else None
-        if not line.strip():
-            count.empty += 1
-        elif pattern is None or match:
-            parts = match.groupdict() if match else {"text": line}
-            meta = {"file": name, "row": number}
-            yield Row(parts["text"] or "", parts.get("label"), parts.get("group"), None, meta)
-        else:
+        if pattern and not match and line.strip():
             count_unmatched(f"{name}:{number}", line, reader, count)
+            continue
+        parts = match.groupdict() if match else {"text": line}
+        if not (parts["text"] or "").strip():
+            count.empty += 1
+            continue
+        meta = {"file": name, "row": number}
+        label, group = parts.get("label") or None, parts.get("group") or None
+        yield Row(parts["text"], label, group, None, meta)
 
 
 def count_unmatched(where: str, line: str, reader: Reader, count: Count) -> None:
@@ -172,6 +188,7 @@ def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int,
     """Yield row number and cells of a table with a header; cells stay text (``NA``)."""
     csv.field_size_limit(MAX_CELL)
     table = csv.reader(lines, delimiter="," if form == "csv" else "\t", strict=True)
+    rows = 0
     try:
         header = next(table, [])
         for cells in table:
@@ -184,6 +201,7 @@ def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int,
                     _("{count}, as in the header", count=len(header)),
                     _("Put quotes around cells with the separator in them."),
                 )
+            rows += 1
             yield table.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise problem(
@@ -192,7 +210,7 @@ def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int,
             _("a table with quotes in pairs and cells below {limit} characters", limit=MAX_CELL),
             _("Mend this row."),
         ) from None
-    if table.line_num < 2:
+    if not rows:
         raise problem(
             name, _("a header and no rows"), _("at least one record"), _("Check the file.")
         )
@@ -205,6 +223,8 @@ def jsonl_cells(lines: Iterator[str], name: str) -> Iterator[tuple[int, dict[str
             continue
         try:
             values = json.loads(line)
+            if "\\u" in line:  # half of a character, which no file can hold
+                json.dumps(values, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise problem(
                 f"{name}:{number}", str(error), _("one JSON object a line"), _("Mend this line.")
@@ -284,14 +304,14 @@ def moment(value: Any, where: str) -> datetime | None:
         return None
     try:
         when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise problem(
             where,
             repr(value),
             _("a time as ISO 8601, such as 2026-11-22T08:00:00"),
             _("Mend this row."),
         ) from None
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def problem(where: str, found: Text, allowed: Text, fix: Text) -> SourceError:

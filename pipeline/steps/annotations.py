@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pipeline.errors import DataError, Problem
 from pipeline.i18n import _
@@ -20,7 +21,7 @@ class Annotation:
     record: str
     annotator: str
     label: str
-    time: str
+    time: datetime
     where: str  # file and line
 
 
@@ -53,8 +54,14 @@ def parse(line: str, where: str) -> Annotation | Problem:
     """Return the annotation of one line, or what is wrong with it."""
     try:
         values = json.loads(line)
-        return Annotation(**{name: str(values[name]) for name in FIELDS}, where=where)
-    except (ValueError, TypeError, KeyError):
+        said = {name: values[name] for name in FIELDS}
+        if not all(isinstance(value, str) for value in said.values()):
+            raise TypeError
+        when = datetime.fromisoformat(said.pop("time"))
+        return Annotation(
+            **said, time=when if when.tzinfo else when.replace(tzinfo=UTC), where=where
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
         return Problem(
             where,
             repr(line.strip()[:60]),

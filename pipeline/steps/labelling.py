@@ -46,7 +46,10 @@ def decide(label: str | None, annotations: Sequence[tuple[str, str]]) -> Labelle
     :param annotations: annotator and label, oldest first; each annotator's last word counts, the
         most frequent label wins, and of equals the latest. Any annotation wins over the source.
     """
-    latest = dict(annotations)
+    latest: dict[str, str] = {}
+    for annotator, given in annotations:
+        latest.pop(annotator, None)  # so that a changed mind counts as late as it came
+        latest[annotator] = given
     if not latest:
         return Labelled(label, FROM_SOURCE if label is not None else None, (), None)
     votes = list(latest.values())

@@ -12,6 +12,8 @@ BLOCK = re.compile(
     r"|option|p|pre|section|table|td|th|tr|ul)\b",
     re.IGNORECASE,
 )
+# An ampersand that was escaped again and again would be decoded one layer a round.
+AMPERSANDS = re.compile(r"&(?:amp;)+")
 SPACE = re.compile(r"\s+")
 # Control and invisible formatting characters, but neither tab and line ends, which are white
 # space, nor the two joiners, without which emoji and Persian or Hindi words fall apart.
@@ -62,6 +64,7 @@ def without_html(text: str) -> str:
         return text
     from selectolax.lexbor import LexborHTMLParser
 
+    text = AMPERSANDS.sub("&amp;", text)
     tree = LexborHTMLParser(BLOCK.sub(r" \g<0>", text))
     tree.strip_tags(["script", "style", "template"], recursive=True)
     body = tree.body

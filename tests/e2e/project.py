@@ -77,7 +77,7 @@ def params() -> dict[str, object]:
     }  # fmt: skip
     values["train"] |= {
         "epochs": 4, "batch_size": 16, "learning_rate": 5e-3, "freeze_embeddings": False,
-        "threads": 1, "checkpoint_steps": 7, "precision": "fp32", "patience": 0,
+        "threads": 1, "checkpoint_steps": 7, "head_rate": 2.0, "precision": "fp32", "patience": 0,
     }  # fmt: skip
     values["validate"] |= {"gates": ["accuracy >= 0.5"], "better_than_baseline": False}
     values["test"] |= {"bootstrap_samples": 200}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -235,3 +237,18 @@ def test_a_full_disk_leaves_the_earlier_result(small_disk: Project) -> None:
     assert not list(data.glob(".*"))
     (data / "ballast").unlink()
     small_disk.stage("collect")
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(built: Project, ready: Project, tmp_path: Path) -> None:
+    """Moments between the first import and the export, so that saves are hit as well."""
+    project, moments = ready.copy(tmp_path / "often"), random.Random(0)
+    for _kill in range(20):
+        process = project.start(sys.executable, "-m", "pipeline.train")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments.uniform(4.0, 14.0))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    project.stage("train")
+    assert project.weights() == built.weights()

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pipeline import artifacts
 from pipeline.collect import collect
 from pipeline.errors import SourceError
 from pipeline.sources import package
+from pipeline.sources.gathering import gather
 from tests.helpers import changed, folder_bytes, report, rows
 
 COLUMNS = {"text": "text", "label": "label", "group": None, "created_at": None, "meta": []}
@@ -83,7 +85,7 @@ def parquet(columns: Mapping[str, list[Any]]) -> bytes:
 TABLE = {
     "table.csv": "label,text\ngreeting,hello there\n,bye\n",
     "table.tsv": "text\tlabel\nhello there\tgreeting\nbye\t\n",
-    "table.jsonl": '{"text": "hello there", "label": "greeting"}\n\n{"text": "bye", "label": null}\n',
+    "table.jsonl": '{"text": "hello there", "label": "greeting"}\n\n{"text":"bye","label":null}\n',
     "table.ndjson": '{"text": "hello there", "label": "greeting"}\n{"text": "bye", "label": ""}',
     "table.CSV": 'text,label\r\n"hello there",greeting\r\nbye,\r\n',
     "table.parquet": parquet({"text": ["hello there", "bye"], "label": ["greeting", None]}),
@@ -384,8 +386,6 @@ CELLS = st.text(st.characters(codec="utf-8"), max_size=20)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
 def test_any_text_arrives_as_it_was(project: Path, form: str, table: list[tuple[str, str]]) -> None:
-    from pipeline.sources.gathering import gather
-
     path = artifacts.RAW / f"table.{form}"
     with path.open("w", newline="", encoding="utf-8") as target:
         if form == "jsonl":
@@ -396,16 +396,16 @@ def test_any_text_arrives_as_it_was(project: Path, form: str, table: list[tuple[
             writer = csv.writer(target, quoting=csv.QUOTE_ALL, **dialect)  # type: ignore[arg-type]
             writer.writerows([("text", "label"), *table])
     wanted = [(text, label or None) for text, label in table if text.strip()]
-    sources = changed_once(form)
     if wanted:
-        found, _entries = gather(sources)
+        found, _entries = gather(checked(f"table.{form}"))
         assert [(one["text"], one["label"]) for one in found] == wanted
         assert len({one["id"] for one in found}) == len(wanted)
 
 
-def changed_once(form: str, made: dict[str, Any] | None = None) -> Any:
-    """Return the checked source of one format."""
-    return changed({"collect.sources": [source(f"table.{form}", encoding="utf-8")]}).collect.sources
+@cache
+def checked(name: str) -> Any:
+    """Return the sources of a params.yaml that names one file."""
+    return changed({"collect.sources": [source(name, encoding="utf-8")]}).collect.sources
 
 
 # --- packages -----------------------------------------------------------------------------------
@@ -455,7 +455,7 @@ def serving(index: Index) -> Iterator[None]:
     """Serve an index on a free port of the loopback."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             index.answer(self)
 
         def log_message(self, *words: object) -> None:
@@ -484,7 +484,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def index(project: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> Iterator[Index]:
     """Return an empty index that pip's settings point at, and nothing else."""
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_CERT",
-                 "PIP_TRUSTED_HOST", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):  # fmt: skip
+                 "PIP_TRUSTED_HOST", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -584,11 +584,10 @@ def test_a_source_archive_is_never_built(index: Index, project: Path) -> None:
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("hashes", [True, False])
-def test_the_file_with_the_wanted_hash_is_chosen(index: Index, hashes: bool) -> None:
+def test_the_file_with_the_wanted_hash_is_chosen(index: Index) -> None:
     built = wheel({"words/other.csv": WORDS})
     archive = sdist({"words-1.0/words/table.csv": WORDS})
-    index.add("words", {WHEEL: built, SDIST: archive}, hashes=hashes)
+    index.add("words", {WHEEL: built, SDIST: archive})
     assert pairs(packed(archive)) == [("hello", "x"), ("bye", "y")]
 
 
@@ -644,8 +643,9 @@ def names_outside(project: Path) -> set[str]:
 @pytest.mark.parametrize("form", ["wheel", "sdist"])
 def test_nothing_of_an_archive_lands_outside(index: Index, project: Path, form: str) -> None:
     top = "words-1.0/" if form == "sdist" else ""
-    evil = ["words/data/../../../../../../evil.csv", "words/data/../evil.csv", "../evil.csv",
-            f"words/data/{project}/evil.csv", f"words/data/..//{project}/evil.csv", "evil.csv"]  # fmt: skip
+    evil = ["words/data/../../../../../../evil.csv", "words/data/../evil.csv", "evil.csv",
+            f"words/data/{project}/evil.csv", f"words/data/..//{project}/evil.csv",
+            "../evil.csv"]  # fmt: skip
     files = {f"{top}{name}": b"text,label\nevil,x\n" for name in evil}
     files |= {f"{project}/evil.csv": b"evil", f"{top}words/data/table.csv": WORDS}
     links = [special(f"{top}words/data/link.csv", tarfile.SYMTYPE, "/etc/passwd"),
