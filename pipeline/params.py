@@ -155,6 +155,13 @@ def refuse_odd_keys(node: Node | None) -> None:
 
 def refuse_indirection(event: Any, path: Path) -> None:
     """An alias can blow up without bound and a tag can build objects: neither is needed here."""
+    if getattr(event, "version", None) or getattr(event, "tags", None):
+        raise ParamsError.at(
+            f"{path}:{event.start_mark.line + 1}",
+            found=_("a directive (%YAML, %TAG)"),
+            allowed=_("plain values"),
+            fix=_("Remove the line: the file is always YAML 1.2."),
+        )
     alias = isinstance(event, AliasEvent)
     anchor = isinstance(event, NodeEvent) and event.anchor is not None
     tagged = getattr(event, "ctag", None) is not None and not isinstance(event, AliasEvent)

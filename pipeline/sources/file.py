@@ -28,8 +28,13 @@ def open_source(source: Wanted) -> Delivery:
 
     :raises SourceError: if there is none, or one lies outside ``data/raw``.
     """
+    literal = Path(source.path)
     try:
-        files = sorted(path for path in Path().glob(source.path) if path.is_file())
+        files = (
+            [literal]
+            if literal.is_file()
+            else sorted(path for path in Path().glob(source.path) if path.is_file())
+        )
     except ValueError:  # ** within a name is no pattern
         files = []
     if not files:

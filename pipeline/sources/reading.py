@@ -191,6 +191,7 @@ def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int,
     rows = 0
     try:
         header = next(table, [])
+        refuse_repeated(header, name)
         for cells in table:
             if not cells:
                 continue
@@ -213,6 +214,18 @@ def csv_cells(lines: Iterator[str], name: str, form: str) -> Iterator[tuple[int,
     if not rows:
         raise problem(
             name, _("a header and no rows"), _("at least one record"), _("Check the file.")
+        )
+
+
+def refuse_repeated(header: list[str], name: str) -> None:
+    """Refuse a header that names a column twice: nobody could say which one is meant."""
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise problem(
+            f"{name}:1",
+            _("the column {columns} twice", columns=", ".join(map(repr, twice))),
+            _("each column once"),
+            _("Rename or remove one of them."),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-TAG_OR_ENTITY = re.compile(r"<[A-Za-z/!]|&[#A-Za-z0-9]+;")
+TAG_OR_ENTITY = re.compile(r"<[A-Za-z/!][^<>]*>|&[#A-Za-z0-9]+;")
 # Where a browser starts a new line or cell; other tags stand within words (<b>w</b>ord).
 BLOCK = re.compile(
     r"</?(?:address|article|aside|blockquote|br|dd|div|dl|dt|footer|h[1-6]|header|hr|li|main|nav|ol"
@@ -58,7 +58,7 @@ def repaired(text: str) -> str:
 def without_html(text: str) -> str:
     """Return the text that a browser would show, scripts and styles left out.
 
-    A text without a tag or an entity is not parsed: ``3 < 4`` stays what it is.
+    A text without a whole tag or an entity is not parsed: ``3 < 4`` and ``x<y`` stay.
     """
     if not TAG_OR_ENTITY.search(text):
         return text

@@ -750,3 +750,13 @@ def test_what_a_killed_download_left_is_swept(index: Index) -> None:
     (shelf / ".content.tmp-4194999").mkdir()
     collected(packed(archive))
     assert not list(shelf.glob(".*"))
+
+
+def test_a_column_named_twice_is_refused(project: Path) -> None:
+    put({"table.csv": "text,label,text\nhello,x,bye\n"})
+    assert "table.csv:1: found the column 'text' twice" in refusal(source("table.csv"))
+
+
+def test_a_name_with_brackets_is_a_name_first(project: Path) -> None:
+    put({"a[1].csv": "text,label\nhello,x\n"})
+    assert [one["text"] for one in collected(source("a[1].csv"))] == ["hello"]

@@ -467,3 +467,8 @@ def test_any_text_is_stored_as_it_is(path: Path, text: str) -> None:
     before, after = with_line("licence", "\x00").encode().split(b"\x00")
     assert path.read_bytes().startswith(before + b"licence: ")
     assert path.read_bytes().endswith(after)
+
+
+@pytest.mark.parametrize("directive", ["%YAML 1.1", "%YAML 1.2", "%TAG ! tag:example,2026:"])
+def test_directives_are_refused(directive: str) -> None:
+    assert "found a directive" in refusal(f"{directive}\n---\n{params_text()}")

@@ -40,6 +40,7 @@ def test_all_switches_off_change_nothing(text: str) -> None:
         ("<td>1</td><TD>2</TD>", "1 2"),
         ("R&amp;D &lt;b&gt;", "R&D"),
         ("3 < 4 and 5 > 2", "3 < 4 and 5 > 2"),
+        ("if x<y then z", "if x<y then z"),
         ("Ｆｕｌｌ　ｗｉｄｔｈ １２", "Full width 12"),
         ("zero\u200bwidth\ufeff", "zerowidth"),
         ("a\x00b\x07c", "abc"),
