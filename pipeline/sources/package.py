@@ -107,8 +107,8 @@ def fetch(origin: Origin, shelf: Path) -> Path:
     finder, links = choose(origin)
     found = []
     for link in links:
-        archive = shelf / link.filename
-        partial = shelf / f".{link.filename}.tmp-{os.getpid()}"
+        archive = shelf / Path(link.filename).name  # an index may try to name another folder
+        partial = shelf / f".{archive.name}.tmp-{os.getpid()}"
         try:
             with disk_full_explained(archive):
                 found.append(download(origin, finder, link, partial))
