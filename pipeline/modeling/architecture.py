@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,17 +107,27 @@ def from_scratch(
 def train_tokenizer(
     texts: Sequence[str], *, vocabulary: int, max_tokens: int
 ) -> PreTrainedTokenizerFast:
-    """Return a WordPiece tokenizer learnt from ``texts``; Chinese goes character by character."""
+    """Return a WordPiece tokenizer learnt from ``texts``; Chinese goes character by character.
+
+    The same texts give the same vocabulary. The library numbers the pieces within words in the
+    order of a hash table and breaks ties by these numbers, so they are numbered here beforehand.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False
+    learner, tokenizer = (
+        Tokenizer(models.WordPiece(unk_token="[UNK]")),
+        Tokenizer(models.WordPiece()),
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    for one in (learner, tokenizer):
+        one.normalizer = normalizers.BertNormalizer(lowercase=True)
+        one.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces = sorted({f"##{letter}" for word in split_words(learner, texts) for letter in word[1:]})
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=[*SPECIAL, *pieces], show_progress=False
+    )
+    learner.train_from_iterator(texts, trainer)
+    tokenizer.model = models.WordPiece(learner.get_vocab(), unk_token="[UNK]")
     start, end = ((name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.BertProcessing(end, start)
     return PreTrainedTokenizerFast(
@@ -129,6 +139,13 @@ def train_tokenizer(
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
+
+
+def split_words(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
+    """Yield every word that a tokenizer would take apart."""
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        yield from (word for word, _span in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
 
 
 def names(labels: Sequence[str]) -> dict[str, Any]:

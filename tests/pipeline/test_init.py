@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pipeline.errors import ModelError
 from pipeline.modeling import architecture
 from pipeline.predictor import Card
 from tests.e2e.project import Project
+from tests.helpers import ROOT
 
 SIZES = {
     "vocabulary": 200,
@@ -40,6 +43,24 @@ def test_the_tokenizer_learns_from_the_texts() -> None:
     assert tokenizer.convert_ids_to_tokens(ids)[0] == "[CLS]"
     assert tokenizer.unk_token_id not in ids
     assert len(tokenizer.tokenize("我的包裹")) == 4
+
+
+def test_the_vocabulary_is_the_same_in_every_process() -> None:
+    program = (
+        "from tests.e2e.project import requests\n"
+        "from pipeline.modeling.architecture import train_tokenizer\n"
+        "texts = [one['request'] for one in requests(360)]\n"
+        "made = train_tokenizer(texts, vocabulary=300, max_tokens=24)\n"
+        "print(sorted(made.get_vocab().items()))"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for _process in range(3)
+    ]
+    assert "'##" in printed[0]
+    assert len(set(printed)) == 1
 
 
 def test_parameters_and_memory_are_counted() -> None:
