@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 ANNOTATIONS = Path("data/annotations")
-BASE_MODELS = Path("models/base")
 WORK = Path("work")
 
 COLLECT = Path("data/collect")
@@ -55,13 +54,13 @@ def part(name: str) -> Path:
     return SPLIT / f"{name}.parquet"
 
 
-def record_schema(*extra: str) -> pa.Schema:
-    """Return the one schema of records, with the text columns that later stages add."""
+def record_schema() -> pa.Schema:
+    """Return the one schema of records; later stages add columns to it."""
     import pyarrow as pa
 
     columns = [(name, pa.string()) for name in ("id", "text", "label", "source", "group")]
     columns += [("created_at", pa.timestamp("us", tz="UTC")), ("meta", pa.string())]
-    return pa.schema(columns + [(name, pa.string()) for name in extra])
+    return pa.schema(columns)
 
 
 def write_records(path: Path, table: pa.Table) -> None:

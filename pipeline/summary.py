@@ -12,6 +12,13 @@ from pipeline import artifacts
 from pipeline.errors import MofangError, Text, words
 from pipeline.i18n import _, current_language
 
+REASONS = {
+    "contradiction": _("contradicting labels"),
+    "duplicate": _("duplicate"),
+    "too_long": _("too long"),
+    "too_short": _("too short"),
+    "unlabelled": _("without a label"),
+}
 Rows = list[tuple[Text, ...]]
 
 
@@ -24,7 +31,7 @@ def data_rows() -> Rows:
     rows: Rows = [(_("collected"), f"{collected['records']:,}")]
     rows += [(_("missing source"), one["name"]) for one in collected["sources"] if "missing" in one]
     for reason, count in (clean["dropped"] | label["dropped"]).items():
-        rows.append((_("dropped: {reason}", reason=reason), f"{count:,}"))
+        rows.append((_("dropped: {reason}", reason=REASONS[reason]), f"{count:,}"))
     rows.append((_("kept"), f"{label['kept']:,}"))
     return [
         *rows,

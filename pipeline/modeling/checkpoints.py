@@ -88,6 +88,22 @@ def newest_valid(folder: Path) -> Path | None:
     return best
 
 
+def resumable(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint, or None where training has to start again.
+
+    A checkpoint whose best one was damaged cannot lead to the same model: all of them go.
+    """
+    newest = newest_valid(folder)
+    best = newest and read_json(newest / "trainer_state.json")["best_model_checkpoint"]
+    if best and not (folder / Path(best).name).is_dir():
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+        newest = None
+    if newest is None:
+        (folder / FINISHED).unlink(missing_ok=True)
+    return newest
+
+
 def seal(folder: Path, step: int, best: str | None) -> None:
     """Declare a checkpoint complete, then remove those that neither resume nor the result needs."""
     checkpoint = folder / f"checkpoint-{step}"

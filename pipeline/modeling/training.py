@@ -289,7 +289,7 @@ def train(
         model.get_input_embeddings().requires_grad_(False)
     weights = sum(one.numel() for one in model.parameters())
     require_space(folder, 3 * weights * BYTES_PER_STEP_OF_SAVING)
-    resumed = checkpoints.newest_valid(folder)
+    resumed = checkpoints.resumable(folder)
     habits = Habits(
         folder, every=knobs.checkpoint_steps, patience=knobs.patience, metric=knobs.metric
     )

@@ -216,6 +216,13 @@ def test_a_field_explains_and_bounds_itself(name: str) -> None:
         assert "MaxLen" in known
 
 
+def test_every_reason_has_words() -> None:
+    from pipeline.steps import filters
+    from pipeline.summary import REASONS
+
+    assert set(REASONS) == {value for name, value in vars(filters).items() if name.isupper()}
+
+
 def test_params_are_complete_and_commented() -> None:
     load(ROOT / "params.yaml")
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")

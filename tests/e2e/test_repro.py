@@ -121,6 +121,7 @@ def test_the_summary_is_there_in_both_languages(built: Project) -> None:
     ).stdout  # fmt: skip
     assert re.search("[\u4e00-\u9fff]", chinese)
     assert "dropped" not in chinese
+    assert "duplicate" not in chinese
 
 
 def test_plots_are_drawn(built: Project, tmp_path: Path) -> None:

@@ -100,6 +100,17 @@ def test_the_newest_whole_checkpoint_counts_and_torn_ones_go(tmp_path: Path) -> 
     assert not unsealed.exists()
 
 
+def test_a_damaged_best_checkpoint_starts_the_run_again(tmp_path: Path) -> None:
+    best, newest = checkpoint(tmp_path, 5), checkpoint(tmp_path, 10, whole=False)
+    (newest / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": str(best)}))
+    artifacts.write_manifest(newest)
+    checkpoints.finish(tmp_path, {"best_step": 5})
+    assert checkpoints.resumable(tmp_path) == newest
+    (best / "model.safetensors").write_bytes(b"flipped")
+    assert checkpoints.resumable(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("cut", [0, 1, 40, -1])
 def test_a_manifest_cut_anywhere_makes_a_checkpoint_invalid(tmp_path: Path, cut: int) -> None:
     made = checkpoint(tmp_path, 5)
