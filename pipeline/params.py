@@ -27,15 +27,21 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from pipeline.artifacts import PARAMS
 from pipeline.errors import ParamsError, Problem, Text
 from pipeline.i18n import Message, _
+from pipeline.schema.clean import Clean
 from pipeline.schema.collect import Collect
-from pipeline.schema.data import Clean, Label, Split
 from pipeline.schema.judgement import Optimize, Test, Validate
 from pipeline.schema.knob import Section, contradiction, knob
+from pipeline.schema.label import Label
 from pipeline.schema.model import Init, Train
+from pipeline.schema.split import Split
 
 MAX_BYTES = 64 * 1024
+UNIONS = ("pretrained", "feed", "next_page")  # fields that hold one of several kinds
 MAX_DEPTH = 20  # lists and sections within each other; params.yaml needs seven
 OUT_OF_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+KINDS = ("file", "package", "folder", "hub", "documents", "http", "sql", "datasets", "stream",
+         "link", "field", "number")  # fmt: skip
 
 Steps = tuple[str | int, ...]
 
@@ -204,8 +210,7 @@ def without_tags(steps: Steps) -> Steps:
     """Return a place without the steps that only say which kind of a union pydantic tried."""
     kept: list[str | int] = []
     for before, step in zip((None, *steps), steps, strict=False):
-        chosen = isinstance(before, int) or before == "pretrained"
-        if not (chosen and step in ("file", "package", "folder", "hub")):
+        if not ((isinstance(before, int) or before in UNIONS) and step in KINDS):
             kept.append(step)
     return tuple(kept)
 

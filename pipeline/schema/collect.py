@@ -1,4 +1,4 @@
-"""Section ``collect``: where raw records come from, and under which licence."""
+"""Section ``collect``: where raw records come from, and under which terms."""
 
 from __future__ import annotations
 
@@ -6,57 +6,59 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.schema.feeds import (
+    DatasetsSource,
+    DocumentsSource,
+    FileSource,
+    HubSource,
+    PackageSource,
+    SqlSource,
+    StreamSource,
+)
 from pipeline.schema.knob import Section, contradiction, knob
-from pipeline.schema.origin import INSIDE, PackageOrigin, Reader
+from pipeline.schema.web import HttpSource
+
+Source = Annotated[
+    FileSource
+    | PackageSource
+    | DocumentsSource
+    | HttpSource
+    | SqlSource
+    | HubSource
+    | DatasetsSource
+    | StreamSource,
+    Field(discriminator="kind"),
+]
+Sortable = Literal["created_at", "label", "group", "source", "text"]
 
 
-class Stated(Section):
-    """What every source states about itself."""
+class Limits(Section):
+    """What reading one source may use; a source that wants more is stopped, for a named reason."""
 
-    name: str = knob(
-        "Name",
-        "How reports call this source.",
-        pattern=r"^[a-z0-9][a-z0-9_-]*$",
-        max_length=40,
+    memory: int = knob(
+        "Memory",
+        "Address space of the process that reads the source.",
+        unit="MB",
+        level="advanced",
+        ge=512,
+        le=1_000_000,
     )
-    licence: str = knob(
-        "Licence",
-        "Under which terms the data may be used: an SPDX name or a sentence.",
-        min_length=1,
-        max_length=300,
-    )
-    required: bool = knob(
-        "Required",
-        "When a required source fails, the stage fails; an optional one is listed as missing.",
-    )
-    limit: int | None = knob(
-        "At most",
-        "Take only the first so many records; null takes all.",
-        unit="records",
+    seconds: int = knob(
+        "Time",
+        "Wall clock and processor time for one source.",
+        unit="seconds",
         level="advanced",
         ge=1,
-        le=100_000_000,
+        le=604_800,
     )
-    reader: Reader = knob("Reader", "How the file becomes records.")
-
-
-class FileSource(Stated):
-    """Files of the project."""
-
-    kind: Literal["file"] = knob("Kind", "Files that lie in the project.")
-    path: str = knob(
-        "Files",
-        "A path or a pattern such as data/raw/*.csv. Only data/raw is watched for changes.",
-        pattern=r"^data/raw/" + INSIDE,
-        max_length=400,
+    size: int = knob(
+        "Size",
+        "Decoded bytes of one source: what a small archive or parquet file may grow to.",
+        unit="MB",
+        level="advanced",
+        ge=1,
+        le=10_000_000,
     )
-
-
-class PackageSource(Stated, PackageOrigin):
-    """Data files that a package of the index carries."""
-
-
-Source = Annotated[FileSource | PackageSource, Field(discriminator="kind")]
 
 
 class Collect(Section):
@@ -64,6 +66,22 @@ class Collect(Section):
 
     sources: list[Source] = knob(
         "Sources", "Read in this order and joined.", min_length=1, max_length=64
+    )
+    merge: Literal["append", "interleave"] = knob(
+        "Merge", "append: one source after the other; interleave: one record of each in turn."
+    )
+    sort_by: Sortable | None = knob(
+        "Sort", "Sorts the merged records by this column; null leaves them as they come."
+    )
+    group_by: list[Sortable] = knob(
+        "Counted by",
+        "The data card counts records by these columns, as in [source, label].",
+        level="advanced",
+        max_length=3,
+    )
+    limits: Limits = knob("Limits", "What reading one source may use.", level="advanced")
+    seed: int = knob(
+        "Seed", "For sources that take a random sample.", level="advanced", ge=0, le=2**31 - 1
     )
 
     @model_validator(mode="after")

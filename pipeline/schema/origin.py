@@ -99,7 +99,7 @@ class Columns(Section):
 class Reader(Section):
     """How the bytes of a file become records."""
 
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "txt"] = knob(
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "txt", "xlsx"] = knob(
         "Format", "auto decides by the file's ending; txt takes one record a line."
     )
     encoding: str = knob(
@@ -119,6 +119,20 @@ class Reader(Section):
         "Lines that do not match",
         "fail stops at the first, skip counts them in the report with their row numbers.",
         level="advanced",
+    )
+    members: str = knob(
+        "Files in archives",
+        "zip, tar and gz only: which files inside are read, as in *.csv; * takes all.",
+        level="advanced",
+        min_length=1,
+        max_length=200,
+    )
+    sheet: str | None = knob(
+        "Sheet",
+        "xlsx only: the name of the sheet; null takes the first.",
+        level="advanced",
+        min_length=1,
+        max_length=100,
     )
     columns: Columns = knob("Columns", "Which column of the file is what.")
 
