@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-slow check docs bench-predictor clean
+.PHONY: run test test-fast test-slow check docs bench-predictor bench-data clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
@@ -31,8 +31,11 @@ docs: .venv/tested               ## what README and catalogue take from dvc.yaml
 bench-predictor: .venv/ready     ## cold start and memory beside transformers, after `make run`
 	python -m benchmarks.predictor
 
+bench-data: .venv/ready .venv-bench/ready   ## clean on a million records, beside its peers
+	python -m benchmarks.data
+
 clean:                           ## remove the environment and work files; data and models stay
-	rm -rf .venv work .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench work .pytest_cache .mypy_cache .ruff_cache
 
 .venv/ready: requirements.txt requirements-optimum.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Mofang needs Python 3.11 or newer')"
@@ -43,4 +46,9 @@ clean:                           ## remove the environment and work files; data 
 
 .venv/tested: .venv/ready requirements-dev.txt
 	$(BIN)/python -m pip install -r requirements-dev.txt
+	touch $@
+
+.venv-bench/ready: requirements-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -r requirements-bench.txt
 	touch $@

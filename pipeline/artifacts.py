@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.errors import DataError, ModelError, MofangError, Problem, StorageError
 from pipeline.i18n import _
@@ -43,6 +43,7 @@ DROPPED = "dropped.parquet"
 REPORT = "report.json"
 METRICS = "metrics.json"
 MANIFEST = "manifest.json"
+SHARD = 16_384  # records at most in a row group, which is what one process works on at a time
 PARTS = ("train", "validation", "test")
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -68,6 +69,32 @@ def write_records(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(table, path, compression="zstd", row_group_size=65_536, store_schema=False)
+
+
+class RecordWriter:
+    """Writes tables one after the other into one parquet file, each as row groups of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Write a table; all of them have the same columns."""
+        import pyarrow.parquet as pq
+
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(
+                self.path, table.schema, compression="zstd", store_schema=False
+            )
+        if len(table):
+            self.writer.write_table(table, row_group_size=SHARD)
 
 
 def read_records(path: Path) -> pa.Table:
@@ -185,6 +212,24 @@ def output_folder(final: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(building, ignore_errors=True)
             shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """Yield an empty folder below ``work`` that is gone after the block.
+
+    :raises StorageError: if the disk is full.
+    """
+    final = WORK / name
+    final.parent.mkdir(exist_ok=True)
+    sweep(final)
+    folder = final.with_name(f".{name}.tmp-{os.getpid()}")
+    with disk_full_explained(folder):
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(final: Path) -> None:

@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import artifacts
+from pipeline import artifacts, cleaning
 from pipeline.params import Params
 from pipeline.stage import run
-from pipeline.steps import filters, labelling, text
+from pipeline.steps import reasons
 
 
 def clean(params: Params) -> None:
     """Normalize, filter and count: kept and dropped records add up to the collected ones."""
-    knobs = params.clean
-    table = artifacts.read_records(artifacts.COLLECT / artifacts.RECORDS)
-    raw = table["text"].to_pylist()
-    texts = [text.normalize(one, **knobs.normalize.model_dump()) for one in raw]
-    labels = [labelling.mapped(one, params.label.mapping) for one in table["label"].to_pylist()]
-    reasons = filters.judge(
-        texts,
-        labels,
-        lengths=(knobs.min_characters, knobs.max_characters),
-        duplicates=knobs.drop_duplicates,
-        contradictions=knobs.drop_contradictions,
-    )
-    table = table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts))
-    kept = pa.array([reason is None for reason in reasons])
-    dropped = table.append_column("dropped_by", pa.array(reasons, pa.string()))
-    dropped = dropped.filter(pc.invert(kept))
-    report = {
-        "collected": len(reasons),
-        "kept": len(reasons) - len(dropped),
-        "dropped": filters.counts(reasons),
-        "changed": sum(one != other for one, other in zip(raw, texts, strict=True)),
-    }
-    with artifacts.output_folder(artifacts.CLEAN) as folder:
-        artifacts.write_records(folder / artifacts.RECORDS, table.filter(kept))
-        artifacts.write_records(folder / artifacts.DROPPED, dropped)
+    knobs = params.clean.model_dump()
+    source = artifacts.COLLECT / artifacts.RECORDS
+    with artifacts.output_folder(artifacts.CLEAN) as folder, artifacts.scratch("clean") as work:
+        index = cleaning.wash_all(source, work, knobs, params.label.mapping)
+        verdict = cleaning.compare(index, knobs["duplicates"])
+        dropped, clusters = write(folder, cleaning.finished(index, verdict))
+        report = cleaning.report(index, dropped, clusters, knobs)
         artifacts.write_json(folder / artifacts.REPORT, report)
+        artifacts.write_csv(folder / "waterfall.csv", ("step", "records"), waterfall(report))
+
+
+def write(folder: Path, tables: Iterable[pa.Table]) -> tuple[Counter[str], Counter[str]]:
+    """Write kept and dropped records and the clusters; return how many each reason and cluster has."""
+    dropped: Counter[str] = Counter()
+    clusters: Counter[str] = Counter()
+    with (
+        artifacts.RecordWriter(folder / artifacts.RECORDS) as kept_file,
+        artifacts.RecordWriter(folder / artifacts.DROPPED) as dropped_file,
+        artifacts.RecordWriter(folder / "clusters.parquet") as cluster_file,
+    ):
+        for table in tables:
+            stays = pc.is_null(table["dropped_by"])
+            kept_file.write(table.filter(stays).drop_columns("dropped_by"))
+            dropped_file.write(table.filter(pc.invert(stays)))
+            inside = table.filter(pc.is_valid(table["cluster"]))
+            cluster_file.write(inside.select(["cluster", "id", "label", "dropped_by"]))
+            dropped.update(one for one in table["dropped_by"].to_pylist() if one is not None)
+            clusters.update(inside["cluster"].to_pylist())
+    return dropped, clusters
+
+
+def waterfall(report: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return how many records are left after each reason, in the order of the rules."""
+    left = report["collected"]
+    rows = [("collected", left)]
+    for reason in reasons.REASONS:
+        if reason in report["dropped"]:
+            left -= report["dropped"][reason]
+            rows.append((f"without {reason}", left))
+    return rows
 
 
 if __name__ == "__main__":

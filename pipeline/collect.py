@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from pipeline import artifacts
 from pipeline.params import Params
+from pipeline.sources import card
 from pipeline.sources.gathering import gather
 from pipeline.stage import run
 
 
 def collect(params: Params) -> None:
-    """Read every source and write its records and what is known about them."""
-    records, entries = gather(params.collect.sources)
-    table = pa.Table.from_pylist(records, schema=artifacts.record_schema())
+    """Read every source; write its records, what is known about them, and the data card."""
+    knobs = params.collect
     with artifacts.output_folder(artifacts.COLLECT) as folder:
-        artifacts.write_records(folder / artifacts.RECORDS, table)
-        artifacts.write_json(
-            folder / artifacts.REPORT, {"records": len(records), "sources": entries}
+        sources = gather(
+            knobs.sources,
+            folder / artifacts.RECORDS,
+            merge=knobs.merge,
+            sort_by=knobs.sort_by,
+            seed=knobs.seed,
+            limits=knobs.limits.model_dump(),
         )
+        figures = card.describe(folder / artifacts.RECORDS, knobs.group_by)
+        report = figures | {"sources": sources}
+        artifacts.write_json(folder / artifacts.REPORT, report)
+        artifacts.write_bytes(folder / "README.md", card.render(report).encode())
 
 
 if __name__ == "__main__":

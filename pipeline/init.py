@@ -23,6 +23,7 @@ def init(params: Params) -> None:
         labels=labels,
         max_tokens=knobs.max_tokens,
         normalize=params.clean.normalize.model_dump(),
+        mask=masked(params),
     )
     report = {"method": knobs.method} | architecture.describe(model, knobs.max_tokens)
     if knobs.method == "pretrained":
@@ -32,6 +33,13 @@ def init(params: Params) -> None:
         tokenizer.save_pretrained(folder / "model")
         artifacts.write_json(folder / "model" / CARD, asdict(card))
         artifacts.write_json(folder / artifacts.REPORT, report)
+
+
+def masked(params: Params) -> dict[str, Any]:
+    """Return which personal data is masked in training, and so has to be in serving."""
+    handling = params.clean.personal_data.model_dump()
+    region = handling.pop("region")
+    return {"kinds": [kind for kind, how in handling.items() if how == "mask"], "region": region}
 
 
 def build(params: Params) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ from pipeline.artifacts import verify_manifest
 from pipeline.errors import ModelError
 from pipeline.i18n import _
 from pipeline.quiet import be_quiet
+from pipeline.steps import personal
 from pipeline.steps.text import normalize
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Card:
     task: str
     labels: list[str]
     max_tokens: int
-    normalize: dict[str, bool]
+    normalize: dict[str, Any]  # keywords of steps.text.normalize
+    mask: dict[str, Any]  # keywords of steps.personal.mask: what was masked in training
 
     @classmethod
     def read(cls, folder: Path) -> Card:
@@ -115,6 +117,8 @@ class BasePredictor:
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, normalized and cut as in training."""
         clean = [normalize(text, **self.card.normalize) for text in texts]
+        if self.card.mask["kinds"]:
+            clean = [personal.mask(text, **self.card.mask) for text in clean]
         return [one.ids for one in self.tokenizer.encode_batch(clean)]
 
 

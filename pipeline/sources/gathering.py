@@ -1,87 +1,106 @@
-"""Open each source by its kind, give its rows their ids and say what came of it."""
+"""Read each source in a process of its own, join what came, and say what came of it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from pipeline import artifacts
 from pipeline.errors import Problem, SourceError
 from pipeline.i18n import _
-from pipeline.sources import file, package
-from pipeline.sources.delivery import Delivery, Row
+from pipeline.progress import Progress
+from pipeline.sources import child, confined, merging
+from pipeline.sources.kinds import OPENERS as OPENERS
+from pipeline.sources.merging import Part
+from pipeline.sources.writing import RecordWriter
 
-OPENERS: dict[str, Any] = {"file": file.open_source, "package": package.open_source}
+STATED = ("name", "kind", "licence", "permitted_use", "personal_data", "required")
+Entry = dict[str, Any]
 
 
-def gather(sources: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the records of all sources in their order, and a line of the report for each.
+def gather(
+    sources: Sequence[Any],
+    target: Path,
+    *,
+    merge: str,
+    sort_by: str | None,
+    seed: int,
+    limits: dict[str, int],
+) -> list[Entry]:
+    """Write the records of all sources to ``target``, and return a line of the report for each.
 
+    :param limits: of one source: ``memory`` and ``size`` in MB, ``seconds``.
     :raises SourceError: with the reason of every required source that failed, or when nothing
         came at all. A failing optional source is only listed.
     """
-    records: list[dict[str, Any]] = []
-    entries: list[dict[str, Any]] = []
+    with (
+        artifacts.scratch("collect") as folder,
+        Progress("collect", len(sources) + 1) as progress,
+    ):
+        parts, entries = read_all(sources, folder, seed, limits, progress)
+        tables = merging.merged(parts, merge=merge, sort_by=sort_by, folder=folder / "sorted")
+        with RecordWriter(target, artifacts.record_schema()) as writer:
+            for table in tables:
+                writer.add(table)
+                progress.advance(0, records=float(writer.written))
+        progress.advance(records=float(writer.written))
+    return entries
+
+
+def read_all(
+    sources: Sequence[Any], folder: Path, seed: int, limits: dict[str, int], progress: Progress
+) -> tuple[list[Part], list[Entry]]:
+    """Return the rows of each source that could be read, and a line of the report for each."""
+    parts: list[Part] = []
+    entries: list[Entry] = []
     problems: list[Problem] = []
-    for source in sources:
-        stated = {"name": source.name, "licence": source.licence, "required": source.required}
+    for number, source in enumerate(sources):
+        stated = {name: getattr(source, name) for name in STATED}
         try:
-            found, entry = read(source)
+            part, entry = read(source, folder / str(number), seed, limits, progress)
+            parts.append(part)
         except SourceError as error:
             problems += error.problems if source.required else []
-            found, entry = [], {"records": 0, "missing": error.render("en")}
-        records += found
+            entry = {"records": 0, "missing": error.render("en")}
         entries.append(stated | entry)
+        progress.advance(records=float(entry["records"]))
     if problems:
         raise SourceError(*problems)
-    if not records:
+    if not any(part.records for part in parts):
         raise nothing_came(entries)
-    return records, entries
+    return parts, entries
 
 
-def read(source: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the records of one source and its line in the report."""
+def read(
+    source: Any, folder: Path, seed: int, limits: dict[str, int], progress: Progress
+) -> tuple[Part, Entry]:
+    """Return the rows of one source and its line in the report."""
     started = time.monotonic()
-    delivery: Delivery = OPENERS[source.kind](source)
-    records = list(with_ids(source.name, islice(delivery.rows, source.limit)))
-    count = delivery.count
-    return records, {
-        "records": len(records),
-        "rows_read": count.read,
-        "empty": count.empty,
-        "unmatched": count.unmatched,
-        "unmatched_rows": count.unmatched_rows,
-        "files": len(delivery.files),
-        "bytes": delivery.bytes,
-        "sha256": delivery.sha256,
+
+    def watch(records: int, size: int) -> None:
+        if records:
+            progress.advance(0, records=records, megabytes=confined.megabytes(size))
+
+    entry = confined.read(source, folder, limits, watch)
+    part = merging.part_of(
+        source.name,
+        folder / child.ROWS,
+        size=entry.pop("size"),
+        limit=source.limit,
+        sample=source.sample,
+        seed=seed,
+    )
+    return part, entry | {
+        "records": part.records,
         "collected_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started, 3),
     }
 
 
-def with_ids(name: str, rows: Iterable[Row]) -> Iterable[dict[str, Any]]:
-    """Yield rows as records; equal rows of a source differ by how often they came before."""
-    seen: Counter[str] = Counter()
-    for row in rows:
-        content = json.dumps([name, row.text, row.label], ensure_ascii=False)
-        seen[content] += 1
-        yield {
-            "id": hashlib.sha256(f"{content}{seen[content]}".encode()).hexdigest()[:20],
-            "text": row.text,
-            "label": row.label,
-            "source": name,
-            "group": row.group,
-            "created_at": row.created_at,
-            "meta": json.dumps(row.meta, ensure_ascii=False),
-        }
-
-
-def nothing_came(entries: Sequence[dict[str, Any]]) -> SourceError:
+def nothing_came(entries: Sequence[Entry]) -> SourceError:
     """Return the error for sources that gave no record at all."""
     reasons = "; ".join(f"{entry['name']}: {entry.get('missing', '0')}" for entry in entries)
     return SourceError.at(

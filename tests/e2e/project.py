@@ -61,15 +61,19 @@ def params() -> dict[str, object]:
     values["collect"]["sources"] = [
         {
             "name": "requests", "kind": "file", "path": "data/raw/requests.csv",
-            "licence": "made for this test", "required": True, "limit": None,
+            "licence": "made for this test", "permitted_use": "tests", "personal_data": False,
+            "required": True, "limit": None, "sample": "first",
             "reader": {
                 "format": "auto", "encoding": "utf-8", "pattern": None, "unmatched": "fail",
+                "members": "*", "sheet": None,
                 "columns": {"text": "request", "label": "kind", "group": None,
                             "created_at": None, "meta": []},
             },
         }
     ]  # fmt: skip
-    values["label"] = {"labels": sorted(ASKS), "mapping": {}}
+    values["label"] |= {"labels": sorted(ASKS), "mapping": {}}
+    # Openings and endings repeat so much here that most requests are alike.
+    values["clean"]["duplicates"]["near"]["threshold"] = 0.97
     values["init"] |= {"method": "scratch", "max_tokens": 24}
     values["init"]["scratch"] = {
         "vocabulary": 300, "layers": 2, "hidden": 32, "heads": 2, "intermediate": 64,

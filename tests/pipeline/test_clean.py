@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from pipeline import artifacts
 from pipeline.clean import clean
-from tests.helpers import changed, record, report, rows, write_records
+from tests.helpers import changed, folder_bytes, record, report, rows, write_records
 
 MESSY = [
     ("<p>Where is   it&nbsp;?</p>", "LOC:other"),
@@ -53,13 +59,19 @@ def test_texts_are_written_the_same_way_and_labels_stay(project: Path) -> None:
 
 def test_contradictions_are_judged_by_the_labels_of_the_task(project: Path) -> None:
     """LOC:other and LOC:city are one label here; HUM and NUM are two."""
-    told = cleaned(drop_duplicates=False)
+    told = cleaned(**{"duplicates.exact": False})
     assert told["dropped"] == {"contradiction": 2, "too_long": 1, "too_short": 1}
 
 
 def test_switches_turn_filters_off(project: Path) -> None:
-    told = cleaned(drop_duplicates=False, drop_contradictions=False, min_characters=1)
-    assert told["dropped"] == {"too_long": 1}
+    told = cleaned(
+        **{
+            "duplicates.exact": False,
+            "duplicates.contradictions": False,
+            "quality.length.enabled": False,
+        }
+    )
+    assert told["dropped"] == {}
 
 
 def test_the_same_records_give_the_same_bytes(project: Path) -> None:
@@ -67,3 +79,114 @@ def test_the_same_records_give_the_same_bytes(project: Path) -> None:
     first = (artifacts.CLEAN / "records.parquet").read_bytes()
     cleaned()
     assert (artifacts.CLEAN / "records.parquet").read_bytes() == first
+
+
+def test_the_waterfall_ends_at_what_was_kept(project: Path) -> None:
+    told = cleaned()
+    lines = (artifacts.CLEAN / "waterfall.csv").read_text().splitlines()
+    assert lines[:2] == ["step,records", f"collected,{len(MESSY)}"]
+    assert int(lines[-1].rpartition(",")[2]) == told["kept"]
+    assert len(lines) == 2 + len(told["dropped"]), "a line for every reason that dropped one"
+
+
+def test_samples_show_each_step_and_reason_without_anybodys_data(project: Path) -> None:
+    texts = ["<b>Write</b> to jane.doe@example.com about the parcel", "ab", "An ordinary text"]
+    write_records(artifacts.COLLECT, [record(at, text, "x") for at, text in enumerate(texts)])
+    clean(changed({"clean.personal_data.email": "mask"}))
+    told = report(artifacts.CLEAN)
+    assert told["personal_data"] == {"email": 1}
+    samples = told["samples"]
+    assert samples["normalize"][0]["before"] == "<b>Write</b> to [EMAIL] about the parcel"
+    assert samples["normalize"][0]["after"] == "Write to [EMAIL] about the parcel"
+    assert samples["too_short"] == [{"id": "r1", "before": "ab", "after": None}]
+    assert "jane.doe" not in (artifacts.CLEAN / "report.json").read_text()
+    assert rows(artifacts.CLEAN / "records.parquet")[0]["text"] == samples["normalize"][0]["after"]
+
+
+def test_records_with_personal_data_go_when_they_should(project: Path) -> None:
+    texts = ["write to jane.doe@example.com about it", "write to nobody about it"]
+    write_records(artifacts.COLLECT, [record(at, text, "x") for at, text in enumerate(texts)])
+    clean(changed({"clean.personal_data.email": "drop"}))
+    assert report(artifacts.CLEAN)["dropped"] == {"personal_data": 1}
+
+
+NEAR = [
+    "the quick brown fox jumps over the lazy dog near the river bank today",
+    "an entirely different sentence about cooking rice for dinner at home",
+    "the quick brown fox jumps over the lazy dig near the river bank today",
+    "the quick brown fox jumps over the lazy dog near the river bank todays",
+]
+
+
+@pytest.mark.parametrize(
+    ("keep", "stays"), [("first", "r0"), ("longest", "r3"), ("newest", "r2")]
+)
+def test_near_duplicates_go_by_the_rule(project: Path, keep: str, stays: str) -> None:
+    times = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 9, 3)]
+    write_records(
+        artifacts.COLLECT,
+        [record(at, text, "x", created_at=times[at]) for at, text in enumerate(NEAR)],
+    )
+    clean(changed({"clean.duplicates.near.drop": True, "clean.duplicates.near.keep": keep}))
+    kept = rows(artifacts.CLEAN / "records.parquet")
+    assert [one["id"] for one in kept] == sorted({"r1", stays})
+    assert report(artifacts.CLEAN)["dropped"] == {"near_duplicate": 2}
+    clusters = rows(artifacts.CLEAN / "clusters.parquet")
+    assert sorted(one["id"] for one in clusters) == ["r0", "r2", "r3"]
+    assert len({one["cluster"] for one in clusters}) == 1
+
+
+def test_near_duplicates_stay_together_when_they_stay(project: Path) -> None:
+    write_records(artifacts.COLLECT, [record(at, text, "x") for at, text in enumerate(NEAR)])
+    clean(changed())
+    kept = rows(artifacts.CLEAN / "records.parquet")
+    assert len(kept) == 4
+    assert kept[0]["cluster"] == kept[2]["cluster"] == kept[3]["cluster"] is not None
+    assert kept[1]["cluster"] is None
+
+
+def many(count: int) -> pa.Table:
+    """Return records in several row groups, some of them repeated across those."""
+    drawn = random.Random(11)
+    words = ["".join(drawn.choices("abcdefghiklmnoprstu", k=6)) for _ in range(400)]
+    texts = [" ".join(drawn.choices(words, k=12)) for _ in range(count)]
+    for at in range(0, count, 9):
+        texts[drawn.randrange(count)] = texts[at] + drawn.choice(["", "", "s", " "])
+    made = [record(at, text, drawn.choice(["x", "y", None])) for at, text in enumerate(texts)]
+    return pa.Table.from_pylist(made, schema=artifacts.record_schema())
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_the_bytes_do_not_depend_on_the_number_of_workers(
+    project: Path, monkeypatch: pytest.MonkeyPatch, drop: bool
+) -> None:
+    artifacts.COLLECT.mkdir(parents=True)
+    pq.write_table(many(3_000), artifacts.COLLECT / artifacts.RECORDS, row_group_size=400)
+    found = []
+    for workers in ("1", "2", "4"):
+        monkeypatch.setenv("MOFANG_WORKERS", workers)
+        clean(changed({"clean.duplicates.near.drop": drop}))
+        found.append(folder_bytes(artifacts.CLEAN))
+    assert found[0] == found[1] == found[2]
+    told = report(artifacts.CLEAN)
+    assert told["collected"] == 3_000 == told["kept"] + sum(told["dropped"].values())
+    assert told["clusters"]["clusters"] > 50
+    assert not list(artifacts.WORK.iterdir()), "nothing is left in the work folder"
+
+
+def test_shards_change_nothing_but_where_rows_stand(project: Path) -> None:
+    """One row group or many: the same records stay, for the same reasons."""
+    artifacts.COLLECT.mkdir(parents=True)
+    kept = []
+    for size in (100, 5_000):
+        pq.write_table(many(1_000), artifacts.COLLECT / artifacts.RECORDS, row_group_size=size)
+        clean(changed({"clean.duplicates.near.drop": True}))
+        kept.append(rows(artifacts.CLEAN / "records.parquet"))
+    assert kept[0] == kept[1]
+
+
+def test_a_set_of_which_nothing_stays_has_files_all_the_same(project: Path) -> None:
+    write_records(artifacts.COLLECT, [record(0, "a", None), record(1, "b", None)])
+    clean(changed())
+    assert rows(artifacts.CLEAN / "records.parquet") == []
+    assert len(rows(artifacts.CLEAN / "dropped.parquet")) == 2

@@ -160,7 +160,7 @@ def test_the_word_no_is_text_where_text_belongs() -> None:
 
 
 CROSSED = [
-    ({"clean.min_characters": 30, "clean.max_characters": 20}, "min_characters above max_"),
+    ({"clean.quality.length.min_characters": 30, "clean.quality.length.max_characters": 20}, "min_characters above max_"),
     ({"split.shares.train": 0.7}, "shares that do not add up to 1"),
     ({"label.mapping": {"a": "nowhere"}}, "a mapping to nowhere, which labels does not list"),
     ({"label.labels": ["a", "a"], "label.mapping": {}}, "a label twice in labels"),

@@ -124,4 +124,4 @@ def test_batches_share_a_length_and_keep_their_bounds() -> None:
 
 def test_the_card_names_what_it_needs(built: Project) -> None:
     card = json.loads((built.folder / "models/optimize/model/mofang.json").read_text())
-    assert set(card) == {"task", "labels", "max_tokens", "normalize"}
+    assert set(card) == {"task", "labels", "max_tokens", "normalize", "mask"}

@@ -1,0 +1,266 @@
+"""Divide a table of records: parts by the strategy, bands of difficulty, varied copies, leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import artifacts
+from pipeline.errors import DataError
+from pipeline.i18n import _
+from pipeline.steps import augmenting, difficulty, leaks, splitting, synonyms
+
+AUGMENTED = "augmented"
+ASKED = 1_000  # texts a part that are compared with all of the training part
+EXAMPLES = 20
+TIME = pa.timestamp("us", tz="UTC")
+
+Knobs = Mapping[str, Any]
+Parts = Mapping[str, pa.Table]
+
+
+@dataclass(frozen=True)
+class Division:
+    """The part of each record, and what there is to say about it."""
+
+    parts: Sequence[str]
+    families: int
+    borders: splitting.Borders | None  # strategy time only
+
+
+def texts(table: pa.Table) -> Iterator[str]:
+    """Yield the texts of a table, holding no more than a chunk of them."""
+    for batch in table.select(["text"]).to_batches(max_chunksize=artifacts.SHARD):
+        yield from batch.column(0).to_pylist()
+
+
+def column(table: pa.Table, name: str) -> list[Any]:
+    """Return a column's values; one that is not there holds nothing."""
+    if name not in table.schema.names:
+        return [None] * len(table)
+    values: list[Any] = table[name].to_pylist()
+    return values
+
+
+def divide(table: pa.Table, knobs: Knobs) -> Division:
+    """Return the part of each record by the strategy of section ``split``.
+
+    :raises DataError: if the records lack what the strategy needs.
+    """
+    strategy, shares, borders = knobs["strategy"], knobs["shares"], None
+    groups, labels = column(table, "group"), column(table, "label")
+    if strategy == "column":
+        metas = column(table, "meta")
+        parts = splitting.by_column(metas, column=knobs["column"], parts=artifacts.PARTS)
+        keys = [splitting.digest(text) for text in texts(table)]
+        return Division(
+            parts, len(set(splitting.families(keys, groups, column(table, "cluster")))), None
+        )
+    keys = [splitting.bare_digest(text) for text in texts(table)]
+    families = splitting.families(keys, groups, column(table, "cluster"))
+    del keys
+    if strategy == "time":
+        times = table["created_at"].cast(TIME).cast(pa.int64()).to_pylist()
+        splitting.refuse_undated(times, column(table, "source"))
+        parts, borders = splitting.by_time(families, times, shares=shares)
+    else:
+        if strategy == "grouped":
+            splitting.refuse_ungrouped(groups)
+        stratify = strategy == "stratified"
+        parts = splitting.split(
+            families, labels, shares=shares, stratify=stratify, seed=knobs["seed"]
+        )
+    metas = column(table, "meta")
+    leaks.refuse_leak({"family": families}, parts, metas=metas, column=None)
+    return Division(parts, len(set(families)), borders)
+
+
+def with_difficulty(table: pa.Table, kept: Sequence[bool]) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the records with their band of difficulty, and the losses that bound the bands.
+
+    :param kept: which records stay; those of the training part decide on the bounds.
+    """
+    losses = [difficulty.loss(one) for one in column(table, "baseline_probability")]
+    training = [part == "train" for part in column(table, "part")]
+    known = [
+        one for one, learnt, stays in zip(losses, training, kept, strict=True) if learnt and stays
+    ]
+    bounds = difficulty.terciles(known)
+    bands = [difficulty.band(one, bounds) for one in losses]
+    limits = {"easy": bounds.easy, "medium": bounds.medium} if bounds else {}
+    return table.append_column("difficulty", pa.array(bands, pa.string())), limits
+
+
+def difficulties(parts: Parts) -> dict[str, dict[str, int]]:
+    """Return how many records of each band each part has; ``unknown``: no loss is known."""
+    found = {name: Counter(column(table, "difficulty")) for name, table in parts.items()}
+    return {
+        name: {band: counts[band] for band in difficulty.BANDS} | {"unknown": counts[None]}
+        for name, counts in found.items()
+    }
+
+
+def read_synonyms(knobs: Knobs) -> dict[str, tuple[str, ...]]:
+    """Return the project's table of synonyms, empty if none is named or nothing is augmented.
+
+    :raises DataError: if one is needed and none is there, or it is no table.
+    """
+    path = knobs["synonyms"]
+    if not knobs["enabled"]:
+        return {}
+    synonyms.refuse_missing(knobs["methods"], path)
+    if path is None:
+        return {}
+    file = Path(path)
+    inside = file.resolve().is_relative_to(artifacts.RAW.resolve())
+    if not (inside and file.is_file()):
+        raise DataError.at(
+            "params.yaml, split.augment.synonyms",
+            found=path,
+            allowed=_("a file below data/raw"),
+            fix=_("Put the file there, or correct the path."),
+        )
+    return synonyms.parse(artifacts.read_text(file), path)
+
+
+def augment(
+    parts: Parts, knobs: Knobs, table: synonyms.Table
+) -> tuple[dict[str, pa.Table], dict[str, Any]]:
+    """Return the parts with varied copies behind the training records, and what was made.
+
+    Validation and test come back as they are. A copy is its original in all but id, text, origin,
+    and what was measured on the original's text: its annotators' agreement, the baseline's
+    probability and the difficulty.
+    """
+    if not knobs["enabled"]:
+        return dict(parts), {"wanted": 0, "made": 0, "methods": {}, "labels": {}}
+    train = parts["train"]
+    others = [one for name, one in parts.items() if name != "train"]
+    recipe = augmenting.Recipe(
+        methods=knobs["methods"],
+        words=knobs["words"],
+        table=table,
+        seed=knobs["seed"],
+        held={splitting.bare_digest(text) for one in others for text in texts(one)},
+    )
+    labels = column(train, "label")
+    found = augmenting.copies(
+        column(train, "id"), column(train, "text"), labels, share=knobs["share"], recipe=recipe
+    )
+    by_label = Counter(labels[one.of] for one in found.made)
+    methods = Counter(one.method for one in found.made)
+    report = {
+        "wanted": sum(found.wanted.values()),
+        "made": len(found.made),
+        "methods": {name: methods[name] for name in knobs["methods"]},
+        "labels": {
+            label: {"wanted": wanted, "made": by_label[label]}
+            for label, wanted in found.wanted.items()
+        },
+    }
+    whole = pa.concat_tables([train, as_records(found.made, train)])
+    return {**parts, "train": whole}, report
+
+
+def as_records(made: Sequence[augmenting.Copy], train: pa.Table) -> pa.Table:
+    """Return copies as records, with the columns of their originals."""
+    table = train.take(pa.array([one.of for one in made], pa.int64()))
+    originals = table["id"]
+    values: dict[str, Any] = {
+        "id": [one.id for one in made],
+        "text": [one.text for one in made],
+        "augmented_from": originals,
+        "annotators": ["[]"] * len(made),
+        "agreement": [None] * len(made),
+        "label_origin": [AUGMENTED] * len(made),
+        "baseline_probability": [None] * len(made),
+        "difficulty": [None] * len(made),
+    }
+    for position, field in enumerate(train.schema):
+        if field.name in values:
+            value = values[field.name]
+            if not isinstance(value, pa.ChunkedArray):
+                value = pa.array(value, field.type)
+            table = table.set_column(position, field, value)
+    return table
+
+
+def refuse_leak(parts: Parts, by: str | None) -> None:
+    """Compare what is about to be written, without believing how it came about.
+
+    :param by: the column that gave the parts, or None.
+    :raises DataError: if a text, a group or a cluster stands in two parts.
+    """
+    names = [name for name, table in parts.items() for _row in range(len(table))]
+    tables = list(parts.values())
+    marks = {
+        "text": [splitting.digest(text) for one in tables for text in texts(one)],
+        "group": [value for one in tables for value in column(one, "group")],
+        "cluster": [value for one in tables for value in column(one, "cluster")],
+    }
+    metas = [value for one in tables for value in column(one, "meta")]
+    leaks.refuse_leak(marks, names, metas=metas, column=by)
+
+
+def alike(parts: Parts, *, seed: int) -> dict[str, Any]:
+    """Return how many of a sample of validation and test are almost a training text.
+
+    They are no duplicates by clean's rules, or clean did not look for any: not a fault of the
+    division, but to be known when the test is read.
+    """
+    asked: list[tuple[str, str, str]] = []
+    for name, table in parts.items():
+        if name != "train":
+            rows = zip(column(table, "id"), column(table, "text"), strict=True)
+            order = sorted(rows, key=lambda row: splitting.shuffled(row[0].encode(), seed))
+            asked += [(name, *row) for row in order[:ASKED]]
+    found = leaks.alike(
+        texts(parts["train"]), [text for _name, _id, text in asked], threshold=leaks.ALIKE
+    )
+    checked = Counter(name for name, _id, _text in asked)
+    pairs = [(row, at) for row, at in zip(asked, found, strict=True) if at is not None]
+    hits = Counter(name for (name, _id, _text), _at in pairs)
+    ids = parts["train"]["id"]
+    return {
+        "similarity": leaks.ALIKE,
+        "parts": {name: {"checked": checked[name], "found": hits[name]} for name in checked},
+        "examples": [
+            {"part": name, "id": record, "train": ids[at].as_py()}
+            for (name, record, _text), at in pairs[:EXAMPLES]
+        ],
+    }
+
+
+def labels(parts: Parts, declared: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return how many records of each declared label each part has: part → label → count."""
+    found = {name: Counter(column(table, "label")) for name, table in parts.items()}
+    return {name: {label: found[name][label] for label in declared} for name in parts}
+
+
+def counted(dropped_by: Sequence[str | None]) -> dict[str, int]:
+    """Return how many records each reason dropped, in alphabetical order."""
+    found = Counter(reason for reason in dropped_by if reason is not None)
+    return dict(sorted(found.items()))
+
+
+def select(table: pa.Table) -> dict[str, pa.Table]:
+    """Return the records of each part."""
+    return {name: table.filter(pc.equal(table["part"], name)) for name in artifacts.PARTS}
+
+
+def with_features(
+    table: pa.Table, recipes: Sequence[Knobs], derived: Sequence[Knobs], *, seed: int
+) -> tuple[pa.Table, list[str | None], dict[str, Any]]:
+    """Return the records with their columns beside the text, reasons to drop some, and what was
+    fitted, on the training part only.
+    """
+    nothing: list[str | None] = [None] * len(table)
+    if not (recipes or derived):
+        return table.append_column("features", pa.array(nothing, pa.string())), nothing, {}
+    raise NotImplementedError
