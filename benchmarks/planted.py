@@ -20,15 +20,17 @@ NAMES = [
 ]  # fmt: skip
 HOSTS = [
     "qq.com", "163.com", "126.com", "sina.com.cn", "foxmail.com", "gmail.com", "outlook.com",
-    "yahoo.co.uk", "tsinghua.edu.cn", "mail.example.org", "company-name.de", "startup.io", "gov.cn",
+    "yahoo.co.uk", "tsinghua.edu.cn", "mail.example.org", "company-name.de", "startup.io",
+    "gov.cn",
 ]  # fmt: skip
 MOBILE = [
-    "130", "131", "133", "135", "136", "137", "138", "139", "150", "151", "155", "158", "159", "166",
-    "173", "177", "180", "186", "188", "189", "191", "199",
+    "130", "131", "133", "135", "136", "137", "138", "139", "150", "151", "155", "158", "159",
+    "166", "173", "177", "180", "186", "188", "189", "191", "199",
 ]  # fmt: skip
 CITIES = ["010", "020", "021", "025", "028", "0311", "0512", "0571", "0755", "0532", "0731"]
 AMERICAN = [
-    "202", "206", "212", "213", "303", "312", "404", "415", "512", "617", "646", "702", "714", "718",
+    "202", "206", "212", "213", "303", "312", "404", "415", "512", "617", "646", "702", "714",
+    "718",
 ]  # fmt: skip
 ISSUERS = {  # beginning of a bank card's number: its length
     "622202": 19, "621700": 19, "622848": 19, "621661": 19, "625912": 16, "622588": 16,
@@ -42,9 +44,9 @@ WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # GB 11643-1999
 
 SAYING = {
     "email": [
-        "有问题请发邮件到{}，我们会尽快回复。", "我的邮箱{}随时可以联系", "邮箱:{}", "简历投{}谢谢",
-        "Write to {} for details.", "contact me at {}, thanks", "<{}>", "You can reach us ({}).",
-        "e-mail: {}; we answer within a day",
+        "有问题请发邮件到{}，我们会尽快回复。", "我的邮箱{}随时可以联系", "邮箱:{}",
+        "简历投{}谢谢", "Write to {} for details.", "contact me at {}, thanks", "<{}>",
+        "You can reach us ({}).", "e-mail: {}; we answer within a day",
     ],
     "phone": [
         "我的手机号是{}，有事打电话。", "请联系{}王先生", "联系电话:{}", "有问题就拨打{}客服",
@@ -54,11 +56,13 @@ SAYING = {
     ],
     "identity_card": [
         "身份证号{}，请核对。", "我的身份证是{}", "实名信息:张三 {}", "证件号码:{}(居民身份证)",
-        "{}", "ID card {} was submitted.", "His Chinese ID number is {}.", "identity: {}, verified",
+        "{}", "ID card {} was submitted.", "His Chinese ID number is {}.",
+        "identity: {}, verified",
     ],
     "bank_card": [
         "卡号{}，开户行工商银行", "请把钱打到{}这张卡上", "银行卡:{}", "退款退到原来的卡{}",
-        "My card number is {}.", "paid with {}, expires 09/28", "Card: {}", "charge it to {} please",
+        "My card number is {}.", "paid with {}, expires 09/28", "Card: {}",
+        "charge it to {} please",
     ],
     "ip": [
         "服务器地址{}连不上", "登录IP:{},异常", "从{}访问了后台", "Connection from {} refused.",
@@ -70,26 +74,29 @@ SAYING = {
     ],
 }  # fmt: skip
 AROUND = [
-    "", "", "质量不错，", "客服态度很好。", "已经买了3次，", "Great product! ", "I waited 2 weeks. ",
-    "第2次购买，价格299元，", "Paid $49.99. ", "2026-11-23 ",
+    "", "", "质量不错，", "客服态度很好。", "已经买了3次，", "Great product! ",
+    "I waited 2 weeks. ", "第2次购买，价格299元，", "Paid $49.99. ", "2026-11-23 ",
 ]  # fmt: skip
 # Nobody's numbers and names. ¤ is a digit from 1 to 9, § any digit; the last ones say nothing about
 # what they are, so that some look exactly like a phone or a card.
 NOBODYS = [
-    "订单号¤§§§§§§§§§§§", "订单号¤§§§§§§§§§§§§§§", "订单号¤§§§§§§§§§§§§§§§", "订单号:¤§§§§§§§§§§§§§§§§§§",
-    "订单编号:{day:%Y%m%d}§§§§§§§§§§", "快递单号 SF¤§§§§§§§§§§§§", "快递单号¤§§§§§§§§§§§", "运单号 YT¤§§§§§§§§§§§§",
-    "order #§§§-§§§§§§§-§§§§§§§", "Order number ¤§§§§§§§§", "Order number ¤§§§§§§§§§", "order ¤§§§§§§§§§§§",
-    "tracking number 1Z§§§AA§§§§§§§§§§", "tracking ¤§§§§§§§§§§§", "tracking 9§§§§§§§§§§§§§§§§§§§§§",
-    "{day:%Y-%m-%d}", "{day:%Y.%m.%d}", "{day:%d-%m-%Y}", "{day:%Y%m%d}", "{day:%Y}年{day:%m}月{day:%d}日",
-    "{day:%Y-%m-%d %H:%M:%S}", "{day:%H:%M}-{day:%M}:{day:%H}", "std::vector, {day:%H:%M:%S}",
-    "$¤§§§§.99", "¥¤§§§§§§§§", "¤§§§§§§§§§元", "¤§§§§§§§§§§ dollars", "¤§,§§§,§§§元", "¤§§,§§§,§§§",
-    "v¤.§.§.¤§", "version ¤.§.§.¤§", "版本 ¤.¤§.§.¤", "Version: ¤.§.¤§.§", "¤.§.¤§", "¤.¤.¤",
-    "ISBN 978-7-§§§-§§§§§-§", "978§§§§§§§§§§", "7-§§§-§§§§§-§", "ISBN:7§§§§§§§§§",
-    "3.§§§§§§§", "3.§§§§§§§§§§", "3.§§§§§§§§§§§§", "¤§.§§§§§§§, 1¤§.§§§§§§§", "-¤§.§§§§§§§, ¤§.§§§§§§§",
-    "timestamp 17§§§§§§§§", "17§§§§§§§§", "17§§§§§§§§§§§", "QQ:¤§§§§§§§", "QQ ¤§§§§§§§§", "QQ群¤§§§§§§§§",
-    "¤§§§§§§§§ views", "¤§§§§§§§§§ views", "X1¤§§§§§", "GTX¤§§§§§§§§§", "SN¤§§§§§§§§§§§§", "A1B2¤§§§§§§§§",
-    "@zhangwei", "icon@2x.png", "@support 24/7", "00:1§:a§:2b:3c:4§", "¤§% of ¤,§§§,§§§", "§§§§",
-    "¤§§§§§§§§§", "¤§§§§§§§§§§§", "¤§§§§§§§§§§§§§§§",
+    "订单号¤§§§§§§§§§§§", "订单号¤§§§§§§§§§§§§§§", "订单号¤§§§§§§§§§§§§§§§",
+    "订单号:¤§§§§§§§§§§§§§§§§§§", "订单编号:{day:%Y%m%d}§§§§§§§§§§", "快递单号 SF¤§§§§§§§§§§§§",
+    "快递单号¤§§§§§§§§§§§", "运单号 YT¤§§§§§§§§§§§§", "order #§§§-§§§§§§§-§§§§§§§",
+    "Order number ¤§§§§§§§§", "Order number ¤§§§§§§§§§", "order ¤§§§§§§§§§§§",
+    "tracking number 1Z§§§AA§§§§§§§§§§", "tracking ¤§§§§§§§§§§§",
+    "tracking 9§§§§§§§§§§§§§§§§§§§§§", "{day:%Y-%m-%d}", "{day:%Y.%m.%d}", "{day:%d-%m-%Y}",
+    "{day:%Y%m%d}", "{day:%Y}年{day:%m}月{day:%d}日", "{day:%Y-%m-%d %H:%M:%S}",
+    "{day:%H:%M}-{day:%M}:{day:%H}", "std::vector, {day:%H:%M:%S}", "$¤§§§§.99", "¥¤§§§§§§§§",
+    "¤§§§§§§§§§元", "¤§§§§§§§§§§ dollars", "¤§,§§§,§§§元", "¤§§,§§§,§§§", "v¤.§.§.¤§",
+    "version ¤.§.§.¤§", "版本 ¤.¤§.§.¤", "Version: ¤.§.¤§.§", "¤.§.¤§", "¤.¤.¤",
+    "ISBN 978-7-§§§-§§§§§-§", "978§§§§§§§§§§", "7-§§§-§§§§§-§", "ISBN:7§§§§§§§§§", "3.§§§§§§§",
+    "3.§§§§§§§§§§", "3.§§§§§§§§§§§§", "¤§.§§§§§§§, 1¤§.§§§§§§§", "-¤§.§§§§§§§, ¤§.§§§§§§§",
+    "timestamp 17§§§§§§§§", "17§§§§§§§§", "17§§§§§§§§§§§", "QQ:¤§§§§§§§", "QQ ¤§§§§§§§§",
+    "QQ群¤§§§§§§§§", "¤§§§§§§§§ views", "¤§§§§§§§§§ views", "X1¤§§§§§", "GTX¤§§§§§§§§§",
+    "SN¤§§§§§§§§§§§§", "A1B2¤§§§§§§§§", "@zhangwei", "icon@2x.png", "@support 24/7",
+    "00:1§:a§:2b:3c:4§", "¤§% of ¤,§§§,§§§", "§§§§", "¤§§§§§§§§§", "¤§§§§§§§§§§§",
+    "¤§§§§§§§§§§§§§§§",
 ]  # fmt: skip
 
 
@@ -127,8 +134,8 @@ def chinese_phone(random: Random) -> str:
         ways = ("{0}-{1}", "({0}){1}", "{0}{1}", "+86 {2} {1}")
         return random.choice(ways).format(area, number, area[1:])
     start, middle, end = random.choice(MOBILE), digits(random, 4), digits(random, 4)
-    ways = ("{}{}{}", "{}{}{}", "{}-{}-{}", "{} {} {}", "+86 {}{}{}", "+86{}{}{}", "86-{}{}{}")
-    return random.choice(ways).format(start, middle, end)
+    styles = ("{}{}{}", "{}{}{}", "{}-{}-{}", "{} {} {}", "+86 {}{}{}", "+86{}{}{}", "86-{}{}{}")
+    return random.choice(styles).format(start, middle, end)
 
 
 def american_phone(random: Random) -> str:
@@ -189,9 +196,8 @@ def value(random: Random, kind: str, region: str) -> str:
     """Return a value of a kind."""
     if kind == "phone":
         return phone(random, region)
-    return {"email": email, "identity_card": identity_card, "bank_card": bank_card, "ip": ip}[kind](
-        random
-    )
+    others = {"email": email, "identity_card": identity_card, "bank_card": bank_card, "ip": ip}
+    return others[kind](random)
 
 
 def planted(random: Random, region: str, *, share: float = 0.5) -> Planted:

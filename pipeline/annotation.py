@@ -205,8 +205,7 @@ def take_in(wanted: argparse.Namespace) -> None:
     now = desk.Desk.load(params)
     task = exchange.Task(params.label.labels, frozenset(now.ids))
     reader = exchange.from_label_studio if wanted.format == LABEL_STUDIO else exchange.from_csv
-    text = artifacts.read_text(wanted.file)
-    arrived = reader(text, str(wanted.file), task, wanted.annotator, wanted.role)
+    arrived = reader(foreign(wanted.file), str(wanted.file), task, wanted.annotator, wanted.role)
     people: dict[str, list[exchange.Entry]] = {}
     for entry in arrived.entries:
         people.setdefault(entry["annotator"], []).append(entry)
@@ -223,6 +222,22 @@ def take_in(wanted: argparse.Namespace) -> None:
         )
     for reason, count in sorted(arrived.passed_over.items()):
         say(_("passed over ({reason}): {count}", reason=desk.PASSED_OVER[reason], count=count))
+
+
+def foreign(path: Path) -> str:
+    """Return the text of a file that another tool wrote.
+
+    :raises DataError: if there is none, or it is not UTF-8.
+    """
+    try:
+        return artifacts.read_text(path)
+    except OSError as error:
+        raise DataError.at(
+            path,
+            found=error.strerror or str(error),
+            allowed=_("a file that can be read"),
+            fix=_("Give the path of the file that the other tool wrote."),
+        ) from error
 
 
 def import_into(

@@ -30,7 +30,7 @@ def clean(params: Params) -> None:
 
 
 def write(folder: Path, tables: Iterable[pa.Table]) -> tuple[Counter[str], Counter[str]]:
-    """Write kept and dropped records and the clusters; return how many each reason and cluster has."""
+    """Write kept records, dropped ones and clusters; return how many each reason and cluster has."""
     dropped: Counter[str] = Counter()
     clusters: Counter[str] = Counter()
     with (

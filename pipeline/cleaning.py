@@ -75,7 +75,9 @@ class Index:
         return np.concatenate([getattr(one, name) for one in self.washed])
 
 
-def wash(source: Path, number: int, folder: Path, knobs: Knobs, mapping: Mapping[str, str]) -> Washed:
+def wash(
+    source: Path, number: int, folder: Path, knobs: Knobs, mapping: Mapping[str, str]
+) -> Washed:
     """Clean one shard, write it into ``folder`` and return what is needed across shards."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -208,7 +210,6 @@ def block_of_texts(index: Index, distinct: Array) -> Iterator[tuple[Array, Array
 
 def finished(index: Index, verdict: Verdict) -> Iterator[pa.Table]:
     """Yield each shard's records with their cluster and the reason to drop them, or null."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     texts = index.joined("texts") if index.washed else np.zeros(0, np.uint64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ import pyarrow.compute as pc
 from pipeline import artifacts
 from pipeline.errors import DataError
 from pipeline.i18n import _
-from pipeline.steps import augmenting, difficulty, leaks, splitting, synonyms
+from pipeline.steps import augmenting, columns, deriving, difficulty, leaks, splitting, synonyms
 
 AUGMENTED = "augmented"
-ASKED = 1_000  # texts a part that are compared with all of the training part
+ASKED = 10_000  # texts a part that are compared with all of the training part
 EXAMPLES = 20
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -79,6 +80,65 @@ def divide(table: pa.Table, knobs: Knobs) -> Division:
     metas = column(table, "meta")
     leaks.refuse_leak({"family": families}, parts, metas=metas, column=None)
     return Division(parts, len(set(families)), borders)
+
+
+def with_features(
+    table: pa.Table, recipes: Sequence[Knobs], derived: Sequence[Knobs], *, seed: int
+) -> tuple[pa.Table, list[str | None], dict[str, Any]]:
+    """Return the records with their columns beside the text, and reasons to drop some.
+
+    Derived columns that no recipe prepares stand in the features as they are.
+
+    :param recipes: ``clean.columns``.
+    :param derived: ``clean.derived``.
+    :returns: the records, with JSON or null in ``features``; for each a reason to drop it, or None;
+        what was fitted, on the training part only.
+    """
+    reasons: list[str | None] = [None] * len(table)
+    features: list[str | None] = [None] * len(table)
+    fitted: dict[str, Any] = {}
+    if recipes or derived:
+        rows = beside(table, recipes, derived)
+        names = [one["name"] for one in recipes]
+        plain = [one["name"] for one in derived if one["name"] not in names]
+        found: Sequence[Mapping[str, Any]] = [{}] * len(table)
+        if recipes:
+            training = [part == "train" for part in column(table, "part")]
+            prepared = columns.prepare(rows, recipes, training, seed=seed)
+            found, reasons, fitted = prepared.features, prepared.reasons, prepared.fitted
+        features = [
+            None if reason else as_json({**one, **{name: row[name] for name in plain}})
+            for one, row, reason in zip(found, rows, reasons, strict=True)
+        ]
+    return table.append_column("features", pa.array(features, pa.string())), reasons, fitted
+
+
+def beside(
+    table: pa.Table, recipes: Sequence[Knobs], derived: Sequence[Knobs]
+) -> list[dict[str, Any]]:
+    """Return each record's columns beside the text, with derived ones and where it stood."""
+    wanted = {one["name"] for one in recipes} | {name for one in derived for name in one["of"]}
+    wanted |= {"file", "row"}
+    rows = []
+    for meta in column(table, "meta"):
+        content = json.loads(meta)
+        rows.append({name: content[name] for name in wanted & content.keys()})
+    present = {name for row in rows for name in row} - {"file", "row"}
+    made = deriving.derive(
+        list(texts(table)) if derived else [""] * len(table),
+        column(table, "created_at"),
+        {name: [row.get(name) for row in rows] for name in sorted(present)},
+        derived,
+    )
+    for name, values in made.items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
+    return rows
+
+
+def as_json(features: Mapping[str, Any]) -> str:
+    """Return features as JSON, in the order of their recipes."""
+    return json.dumps(features, ensure_ascii=False, allow_nan=False)
 
 
 def with_difficulty(table: pa.Table, kept: Sequence[bool]) -> tuple[pa.Table, dict[str, Any]]:
@@ -220,15 +280,12 @@ def alike(parts: Parts, *, seed: int) -> dict[str, Any]:
             rows = zip(column(table, "id"), column(table, "text"), strict=True)
             order = sorted(rows, key=lambda row: splitting.shuffled(row[0].encode(), seed))
             asked += [(name, *row) for row in order[:ASKED]]
-    found = leaks.alike(
-        texts(parts["train"]), [text for _name, _id, text in asked], threshold=leaks.ALIKE
-    )
+    found = leaks.alike(texts(parts["train"]), [text for _name, _id, text in asked])
     checked = Counter(name for name, _id, _text in asked)
     pairs = [(row, at) for row, at in zip(asked, found, strict=True) if at is not None]
     hits = Counter(name for (name, _id, _text), _at in pairs)
     ids = parts["train"]["id"]
     return {
-        "similarity": leaks.ALIKE,
         "parts": {name: {"checked": checked[name], "found": hits[name]} for name in checked},
         "examples": [
             {"part": name, "id": record, "train": ids[at].as_py()}
@@ -252,15 +309,3 @@ def counted(dropped_by: Sequence[str | None]) -> dict[str, int]:
 def select(table: pa.Table) -> dict[str, pa.Table]:
     """Return the records of each part."""
     return {name: table.filter(pc.equal(table["part"], name)) for name in artifacts.PARTS}
-
-
-def with_features(
-    table: pa.Table, recipes: Sequence[Knobs], derived: Sequence[Knobs], *, seed: int
-) -> tuple[pa.Table, list[str | None], dict[str, Any]]:
-    """Return the records with their columns beside the text, reasons to drop some, and what was
-    fitted, on the training part only.
-    """
-    nothing: list[str | None] = [None] * len(table)
-    if not (recipes or derived):
-        return table.append_column("features", pa.array(nothing, pa.string())), nothing, {}
-    raise NotImplementedError

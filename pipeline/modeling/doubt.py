@@ -35,7 +35,7 @@ BITS, BITS_MANY_LABELS = 18, 15  # of the hash, for each of the two kinds of fea
 MANY_LABELS = 100  # weights are labels × features: bounds memory
 RARE_FROM = 100  # from so many texts on a feature that stands in one text only is left out
 STRENGTH = 3.0  # inverse of the regularization, as scikit-learn's C; measured on TREC and reviews
-PASSES = 20
+PASSES = 10
 DIGITS = 6
 
 

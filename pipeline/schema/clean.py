@@ -25,8 +25,8 @@ class Normalize(Section):
     )
     width: bool = knob(
         "Unify width",
-        "Full-width letters and digits to half-width, half-width kana to full-width, and nothing "
-        "else; unicode does this too.",
+        "Full-width letters, digits and signs to half-width, half-width kana to full-width, and "
+        "nothing else; unicode does this too.",
         level="advanced",
     )
     simplified: bool = knob("Simplified Chinese", "Traditional to simplified characters.")
@@ -112,7 +112,9 @@ class Words(Section):
     min_mean: float = knob(
         "Mean length at least", "Of all words.", unit="characters", ge=0, le=1_000
     )
-    max_mean: float = knob("Mean length at most", "Of all words.", unit="characters", gt=0, le=1_000)
+    max_mean: float = knob(
+        "Mean length at most", "Of all words.", unit="characters", gt=0, le=1_000
+    )
 
 
 class Wording(Section):
@@ -120,7 +122,11 @@ class Wording(Section):
 
     enabled: bool = knob("Switch", "Drops lists, code and key words, which hold no sentences.")
     min_stop_words: int = knob(
-        "Stop words at least", "In texts of Latin letters: the, of, and, …", unit="words", ge=0, le=100
+        "Stop words at least",
+        "In texts of Latin letters: the, of, and, …",
+        unit="words",
+        ge=0,
+        le=100,
     )
     min_han: float = knob(
         "Han characters at least",
@@ -151,7 +157,9 @@ class Language(Section):
 class Boilerplate(Section):
     """Lines that say nothing about the text they stand in."""
 
-    enabled: bool = knob("Switch", "Takes out lines such as “Share this” and “All rights reserved”.")
+    enabled: bool = knob(
+        "Switch", "Takes out lines such as “Share this” and “All rights reserved”."
+    )
     phrases: list[Phrase] = knob(
         "Phrases", "A line that holds one of them and little else goes.", max_length=1_000
     )
@@ -197,9 +205,7 @@ class Near(Section):
         "What is compared: characters in a row (any language), or words in a row (long texts "
         "with spaces).",
     )
-    size: int = knob(
-        "Shingle size", "Characters or words in a row.", level="advanced", ge=1, le=20
-    )
+    size: int = knob("Shingle size", "Characters or words in a row.", level="advanced", ge=1, le=20)
     keep: Literal["first", "longest", "newest"] = knob(
         "Keep", "Which record of a cluster stays; a labelled one goes before one without label."
     )
@@ -271,7 +277,7 @@ class Clean(Section):
     @model_validator(mode="after")
     def columns_differ(self) -> Clean:
         """Two recipes for one column would contradict each other."""
-        names = [one.name for one in (*self.columns, *self.derived)]
+        names = [one.name for one in self.columns] + [one.name for one in self.derived]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise contradiction("the column {names} twice", names=", ".join(twice))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipeline.schema.knob import Section, contradiction, knob
+
+
+Words = Annotated[str, Field(max_length=200)]
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 
 
 class Column(Section):
@@ -24,10 +28,9 @@ class Column(Section):
         "drop the record; fill with a constant, the mean, median or mode, the k nearest neighbours "
         "or a regression on the other numbers; marker: a column of its own says so.",
     )
-    constant: str | float | None = knob(
-        "Constant", "What a missing value becomes, for missing: constant.", max_length=200,
-        ge=-1e300, le=1e300,
-    )  # fmt: skip
+    constant: Words | Number | None = knob(
+        "Constant", "What a missing value becomes, for missing: constant."
+    )
     outliers: Literal["keep", "drop", "clip"] = knob(
         "Outliers", "Of numbers: drop the training record, or clip to the bound; keep leaves them."
     )

@@ -73,9 +73,9 @@ class HttpSource(Stated):
         pattern=PATH,
         max_length=200,
     )
-    next_page: Annotated[
-        LinkPages | FieldPages | NumberPages, Field(discriminator="kind")
-    ] | None = knob("Next page", "api: how the next page is found; null for a single page.")
+    next_page: (
+        Annotated[LinkPages | FieldPages | NumberPages, Field(discriminator="kind")] | None
+    ) = knob("Next page", "api: how the next page is found; null for a single page.")
     max_pages: int = knob(
         "Pages at most", "api: where to stop.", unit="pages", level="advanced", ge=1, le=1_000_000
     )

@@ -38,6 +38,8 @@ BATCH_ROWS = 1_024
 BATCH_BYTES = 8 << 20
 GROUP_ROWS = 8_192
 
+quoted = json.JSONEncoder(ensure_ascii=False).encode  # twice as fast as json.dumps for short texts
+
 
 def main(folder: Path) -> int:
     """Do the job that lies in ``folder`` and return the exit status."""
@@ -146,8 +148,8 @@ def batches(name: str, rows: Iterable[Row]) -> Iterable[tuple[pa.RecordBatch, in
         return pa.record_batch(arrays, schema=schema()), size
 
     for row in rows:
-        meta = json.dumps(row.meta, ensure_ascii=False)
-        content = json.dumps([name, row.text, row.label], ensure_ascii=False)
+        meta = quoted(row.meta)
+        content = content_of(name, row.text, row.label)
         size += len(content) + len(meta) if content.isascii() else len(content.encode()) + len(meta)
         values = (identity(content, 1), row.text, row.label, row.group, row.created_at, meta)
         for column, value in zip(columns, values, strict=True):
@@ -159,10 +161,15 @@ def batches(name: str, rows: Iterable[Row]) -> Iterable[tuple[pa.RecordBatch, in
         yield taken()
 
 
+def content_of(name: str, text: str, label: str | None) -> str:
+    """Return what makes a record the one it is: JSON of source, text and label."""
+    return f"[{quoted(name)}, {quoted(text)}, {quoted(label)}]"
+
+
 def identity(content: str, times: int) -> str:
     """Return the id of a record.
 
-    :param content: JSON of source, text and label.
+    :param content: as ``content_of`` gives it.
     :param times: how often the source held the same before, and this one.
     """
     return hashlib.sha256(f"{content}{times}".encode()).hexdigest()[:20]

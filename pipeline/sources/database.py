@@ -193,8 +193,9 @@ def fetched(made: Engine, statement: str, asked: Asked) -> Generator[dict[str, o
         with contextlib.closing(result):
             names = list(result.keys())
             require(names, asked)
-            for values in result:
-                yield dict(zip(names, values, strict=True))
+            for batch in result.partitions():
+                for values in batch:
+                    yield dict(zip(names, values, strict=True))
     except SQLAlchemyError as error:
         raise refused(error, asked.name, made.url) from None
     finally:

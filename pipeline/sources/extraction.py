@@ -28,9 +28,10 @@ MAX_PAGE = 20 << 20  # bytes of an html page
 MAX_UNPACKED = 256 << 20  # bytes of a docx
 MAX_PAGES = 20_000  # of a pdf; a small file may claim millions
 MAX_TEXT = 64_000_000  # characters of a document
-# Beyond either of these, finding the main content can take minutes; all text is taken instead.
+# Beyond any of these, finding the main content can take minutes; all text is taken instead.
 MAX_ELEMENTS = 50_000
 MAX_DEPTH = 256
+MAX_DEPTHS = 2_000_000  # of the starts and ends of all elements together
 SHORT, SHORT_CHINESE = 250, 80  # characters below which a page has no main content to find
 HAN = re.compile(r"[\u3400-\u9fff]")
 CHINESE_PAGE = 40  # Han characters
@@ -151,7 +152,7 @@ def parsed(page: str, name: str) -> Any:
 
     :raises SourceError: if it is nested so deep that the parser leaves some of it out.
     """
-    from lxml.etree import ParserError
+    from lxml.etree import ParserError  # type: ignore[import-untyped]
     from lxml.html import HTMLParser, document_fromstring  # type: ignore[import-untyped]
 
     parser = HTMLParser(
@@ -176,11 +177,12 @@ def is_ordinary(tree: Any) -> bool:
     """Return whether finding a page's main content takes seconds at most."""
     from lxml.etree import iterwalk
 
-    elements = depth = 0
+    elements = depth = depths = 0
     for event, _element in iterwalk(tree, events=("start", "end")):
         depth += 1 if event == "start" else -1
         elements += event == "start"
-        if elements > MAX_ELEMENTS or depth > MAX_DEPTH:
+        depths += depth
+        if elements > MAX_ELEMENTS or depth > MAX_DEPTH or depths > MAX_DEPTHS:
             return False
     return True
 

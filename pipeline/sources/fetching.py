@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import random
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,18 +20,17 @@ from urllib.parse import urljoin
 
 import httpcore2
 
-from pipeline import artifacts
 from pipeline.errors import Problem, SourceError, Text
 from pipeline.i18n import Message, _
 from pipeline.sources import guard
 from pipeline.sources.guard import Place
-from pipeline.sources.headers import HEADER_VALUE, ending_of, header, seconds_asked, secret_headers
+from pipeline.sources.headers import ending_of, header, seconds_asked, secret_headers
+from pipeline.sources.shelf import Kept, load, whole_folder, write_entry
 from pipeline.sources.unpacking import Decoder, UnfinishedError
 
 TRIES = 3
 HOPS = 3
 BACK_OFF = 1.0  # seconds before the second try; doubled for the third
-ENTRY = "entry.json"
 REDIRECTS = (301, 302, 303, 307, 308)
 PASSING = (429, 500, 502, 503, 504)  # may be over at the next try
 
@@ -75,19 +72,6 @@ class Body:
     bytes: int
     link: str
     place: Place
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What an earlier run kept of an answer (``entry.json``)."""
-
-    body: str
-    url: str
-    sha256: str
-    bytes: int
-    link: str
-    etag: str
-    last_modified: str
 
 
 class Client:
@@ -269,7 +253,7 @@ class Client:
     def keep(self, place: Place, response: httpcore2.Response, slot: Slot) -> Body:
         """Write the answer to its folder, whole or not at all."""
         name = f"body{ending_of(place, response) if slot.ending is None else slot.ending}"
-        with artifacts.output_folder(slot.folder) as building:
+        with whole_folder(slot.folder) as building:
             digest, size = self.receive(place, response, building / name, slot.limit)
             kept = Kept(
                 body=name,
@@ -280,8 +264,7 @@ class Client:
                 etag=header(response, "etag"),
                 last_modified=header(response, "last-modified"),
             )
-            fetched_at = datetime.now(UTC).isoformat(timespec="seconds")
-            artifacts.write_json(building / ENTRY, asdict(kept) | {"fetched_at": fetched_at})
+            write_entry(building, kept)
         return Body(slot.folder / name, digest, size, kept.link, place)
 
     def receive(
@@ -348,21 +331,6 @@ class Client:
 def pause(seconds: float) -> None:
     """Wait."""
     time.sleep(seconds)
-
-
-def load(folder: Path) -> Kept | None:
-    """Return what was kept of an answer; None if there is nothing or it is damaged."""
-    try:
-        entry = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
-        kept = Kept(**{each.name: entry[each.name] for each in fields(Kept)})
-        usable = all(
-            value == "" or HEADER_VALUE.fullmatch(value)
-            for value in (kept.etag, kept.last_modified)
-        )
-        whole = artifacts.sha256(folder / Path(kept.body).name) == kept.sha256
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return kept if usable and whole else None
 
 
 def refuse(place: Place, response: httpcore2.Response) -> None:

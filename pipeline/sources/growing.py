@@ -1,8 +1,8 @@
 """A folder in which files appear and grow: only what is new is read, nothing is read twice.
 
 Of each file the bytes that were taken are known by their number and their sha256. Text formats may
-grow at their end, whole lines (of csv: whole records) at a time; parquet and xlsx files are taken
-whole, once. A file under another name is another file.
+grow at their end, whole lines (of csv: whole records) at a time; parquet, xlsx and archives are
+taken whole, once. A file under another name is another file.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 from pipeline import artifacts
 from pipeline.errors import Problem, SourceError, Text
 from pipeline.i18n import _
-from pipeline.sources import decoding, reading
-from pipeline.sources.delivery import Count, Row, problem
+from pipeline.sources import archive, decoding, file, reading
+from pipeline.sources.delivery import Count, Row, problem, shown
 from pipeline.sources.snapshots import Taken
 
 GROWING = ("csv", "tsv", "jsonl", "txt")
@@ -53,12 +53,11 @@ class Part:
     known: Known
 
 
-def take(path: str, reader: Any, position: dict[str, Any], count: Count, source: str) -> Taken:
+def take(feed: Any, position: dict[str, Any], count: Count, place: Path) -> Taken:
     """Return the rows that are new since ``position``.
 
-    :param path: a pattern, a file or a folder below ``data/raw``.
-    :param reader: how the files become records (``params.yaml``, a feed's ``reader``).
-    :param source: the source's name.
+    :param feed: ``path``, a pattern, a file or a folder below ``data/raw``, and its ``reader``.
+    :param place: a file that may be overwritten.
     :raises SourceError: with every file of which something that was taken has changed.
     """
     files = position.get("files", {})
@@ -67,9 +66,9 @@ def take(path: str, reader: Any, position: dict[str, Any], count: Count, source:
     parts: list[Part] = []
     problems: list[Problem] = []
     unfinished = 0
-    for name, place in found(path, any_known=bool(known)).items():
+    for name, path in found(feed, count, any_known=bool(known)).items():
         try:
-            part, rest = examined(place, name, known.get(name), reader)
+            part, rest = examined(path, name, known.get(name), feed.reader)
         except SourceError as error:
             problems += error.problems
             continue
@@ -78,36 +77,25 @@ def take(path: str, reader: Any, position: dict[str, Any], count: Count, source:
     if problems:
         raise SourceError(*problems)
     taken.notes = {"unfinished_files": unfinished}
-    taken.rows = rows_of(parts, reader, taken, source)
+    taken.rows = rows_of(parts, feed.reader, taken, place)
     return taken
 
 
-def found(path: str, *, any_known: bool) -> dict[str, Path]:
-    """Return the files that a pattern names, in the order of their names.
+def found(feed: Any, count: Count, *, any_known: bool) -> dict[str, Path]:
+    """Return the files that a feed names, in the order of their names.
 
     :raises SourceError: if there is none and never was one, or one lies outside ``data/raw``.
     """
-    literal = Path(path)
-    try:
-        listed = [literal] if literal.is_file() else sorted(
-            Path().glob(f"{path}/*" if literal.is_dir() else path)
-        )  # fmt: skip
-    except ValueError:  # ** within a name is no pattern
-        listed = []
-    files = [one for one in listed if one.is_file() and not one.name.startswith(".")]
+    literal = Path(feed.path)
+    if literal.is_dir():
+        files = file.in_folder(literal, feed.reader.format, count)
+    else:
+        files = [literal] if literal.is_file() else file.fitting(feed.path)
+    files = [path for path in files if not path.name.startswith(".")]
     if not files and not any_known:
-        raise problem(
-            path, _("no file"), _("at least one"),
-            _("Put the file there, or correct the path in params.yaml."),
-        )  # fmt: skip
-    raw = artifacts.RAW.resolve()
-    outside = [one for one in files if not one.resolve().is_relative_to(raw)]
-    if outside:
-        raise problem(
-            str(outside[0]), _("a link that leaves data/raw"), _("files below data/raw"),
-            _("Copy the file there."),
-        )  # fmt: skip
-    return {one.as_posix(): one for one in files}
+        raise file.no_file(feed.path)
+    file.refuse_outside(files)
+    return {shown(str(path)): path for path in files}
 
 
 def examined(path: Path, name: str, known: Known | None, reader: Any) -> tuple[Part | None, int]:
@@ -115,7 +103,8 @@ def examined(path: Path, name: str, known: Known | None, reader: Any) -> tuple[P
 
     :raises SourceError: if what was taken of it is not there any more, or differs.
     """
-    form = reading.format_of(path, name, reader.format)
+    packed = archive.is_archive(path)
+    form = "archive" if packed else reading.format_of(path, name, reader.format)
     grows = form in GROWING
     size = path.stat().st_size
     start = known.bytes if known else 0
@@ -225,24 +214,26 @@ def blocks(source: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         yield block
 
 
-def rows_of(parts: list[Part], reader: Any, taken: Taken, source: str) -> Iterator[Row]:
+def rows_of(parts: list[Part], reader: Any, taken: Taken, place: Path) -> Iterator[Row]:
     """Yield the rows of all parts; the position knows a part when its last row was taken."""
-    with artifacts.scratch(f"collect-{source}") as folder:
-        for part in parts:
-            known = part.known
-            if part.form in GROWING:
-                padding = copy(part, folder / "part")
-                encoding = encoding_of(part, folder / "part", reader)
-                if reader.encoding == "auto" and not part.is_ascii:
-                    known = dataclasses.replace(known, encoding=encoding)
-                read_as = {"format": part.form, "encoding": encoding}
-                changed = reader.model_copy(update=read_as)
-                yield from added(part, folder / "part", changed, taken.count, padding)
-            else:
-                yield from reading.read(part.path, part.name, reader, taken.count)
-                refuse_changing(part)
-            files = taken.position.get("files", {})
-            taken.position["files"] = files | {part.name: dataclasses.asdict(known)}
+    files = dict(taken.position.get("files", {}))
+    for part in parts:
+        known = part.known
+        if part.form in GROWING:
+            try:
+                padding = copy(part, place)
+                encoding = encoding_of(part, place, reader)
+                read_as = reader.model_copy(update={"format": part.form, "encoding": encoding})
+                yield from added(part, place, read_as, taken.count, padding)
+            finally:
+                place.unlink(missing_ok=True)
+            if reader.encoding == "auto" and not part.is_ascii:
+                known = dataclasses.replace(known, encoding=encoding)
+        else:
+            yield from file.rows_of({part.name: part.path}, reader, taken.count)
+            refuse_changing(part)
+        files[part.name] = dataclasses.asdict(known)
+        taken.position["files"] = files
 
 
 def copy(part: Part, place: Path) -> int:
@@ -296,7 +287,7 @@ def added(part: Part, place: Path, reader: Any, count: Count, padding: int) -> I
     count.empty += own.empty - uncounted
     count.unmatched += own.unmatched
     count.unmatched_rows += own.unmatched_rows
-    count.decoded = own.decoded
+    count.decoded = own.decoded - padding
 
 
 def refuse_changing(part: Part) -> None:

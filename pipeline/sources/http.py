@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,8 +72,10 @@ def open_source(source: Wanted) -> Delivery:
     """
     from pipeline.sources.fetching import Client, Slot
     from pipeline.sources.guard import shown
+    from pipeline.sources.shelf import tidy
 
     client, name, shelf = Client(source), shown(source.url), shelf_of(source)
+    tidy(KEPT)
     if source.answer == "api":
         return pages(source, client, name, shelf)
     form = source.reader.format
@@ -127,6 +128,8 @@ def page_rows(
     source: Wanted, client: Client, name: str, shelf: Path, delivery: Delivery
 ) -> Iterator[Row]:
     """Yield the rows of all pages."""
+    from pipeline.sources.shelf import tidy
+
     hashes: list[str] = []
     number = 0
     with client:
@@ -149,7 +152,7 @@ def page_rows(
                     )
                 columns = source.reader.columns
                 yield from reading.mapped(values, where, name, number, columns, delivery.count)
-    sweep(shelf, delivery.files)
+    tidy(shelf, {path.parent.name for path in delivery.files})
 
 
 def answers(
@@ -186,11 +189,3 @@ def again(name: str, number: int) -> Exception:
         _("pages that come to an end"),
         _("Correct next_page, or set max_pages."),
     )
-
-
-def sweep(shelf: Path, files: Sequence[Path]) -> None:
-    """Remove the kept pages that the API no longer has."""
-    wanted = {path.parent.name for path in files}
-    for folder in shelf.iterdir():
-        if folder.is_dir() and not folder.name.startswith(".") and folder.name not in wanted:
-            shutil.rmtree(folder, ignore_errors=True)

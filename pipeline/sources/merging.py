@@ -7,7 +7,6 @@ and pass in batches. The same sources give the same stream, byte for byte.
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import record_schema
-from pipeline.sources.child import identity
+from pipeline.sources.child import content_of, identity
 from pipeline.sources.writing import RecordWriter
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def renamed(name: str, table: pa.Table, places: Numbers, times: Numbers) -> pa.A
     ids = table.column("id").to_pylist()
     for place, count in zip(places.tolist(), times.tolist(), strict=True):
         text, label = table.column("text")[place].as_py(), table.column("label")[place].as_py()
-        ids[place] = identity(json.dumps([name, text, label], ensure_ascii=False), count)
+        ids[place] = identity(content_of(name, text, label), count)
     return pa.array(ids, pa.string())
 
 

@@ -1,9 +1,9 @@
 """What each run of a stream brought, kept whole, and how far it has come.
 
 ``data/snapshots/<source>/`` holds a parquet file a run, named by its time, and ``state.json``. A
-snapshot carries the state after it in its own footer and takes its name in one step, so a run that
-is killed at any point has either taken everything or nothing: a snapshot that ``state.json`` does
-not know yet is adopted by the next run.
+run writes what is new and the state after it under hidden names. In the moment in which the snapshot
+takes its own name the run has happened: killed before, the next run takes the same again; killed
+after, the next run finds the state that belongs to the snapshot and goes on from there.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 SNAPSHOTS = Path("data/snapshots")
 STATE = "state.json"
 BUILDING = ".building.parquet"
+NEXT = ".next.json"  # the state that becomes valid with the snapshot
+PART = ".part"  # where a feed may copy what it reads
 STAMP = "%Y%m%dT%H%M%S%f"
 STAMPED = re.compile(r"\d{8}T\d{12}")
-FOOTER = b"mofang"  # the key of the state in a snapshot's metadata
 BATCH = 4_096  # rows that are held at a time
 
 
@@ -85,46 +86,33 @@ def load(folder: Path, feed: dict[str, Any]) -> State:
     :raises SourceError: if the folder was collected from another feed, or somebody changed it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / BUILDING).unlink(missing_ok=True)
-    stored = stored_state(folder)
+    for leftover in (folder / BUILDING, folder / PART, *folder.glob(".*.tmp-*")):
+        leftover.unlink(missing_ok=True)
     found = sorted(path.stem for path in folder.glob("*.parquet") if STAMPED.fullmatch(path.stem))
-    state = stored or State(feed)
-    unrecorded = bool(found) and found[-1] > state.last
-    if unrecorded:
-        state = adopted(folder, found[-1])
+    state, following = stored(folder / STATE), stored(folder / NEXT)
+    state = state or State(feed)
+    happened = following is not None and following.last in found and following.last > state.last
+    if following is not None and happened:
+        state = following
     refuse_other(folder, state.feed, feed)
     refuse_changed(folder, state, found)
     for name in state.dropping:
         path_of(folder, name).unlink(missing_ok=True)
     state = dataclasses.replace(state, feed=feed, dropping=[])
-    if unrecorded:
+    if happened:
         save(folder, state)
+    (folder / NEXT).unlink(missing_ok=True)
     return state
 
 
-def stored_state(folder: Path) -> State | None:
-    """Return what ``state.json`` says, if there is one."""
-    path = folder / STATE
+def stored(path: Path) -> State | None:
+    """Return the state that a file holds, if there is one."""
     if not path.exists():
         return None
     try:
         return parsed(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise edited(path, str(error)) from None
-
-
-def adopted(folder: Path, name: str) -> State:
-    """Return the state that a snapshot carries: a killed run could not write it any more."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = path_of(folder, name)
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-        state = parsed(metadata[FOOTER].decode())
-    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
-        raise edited(path, str(error).splitlines()[0]) from None
-    return with_hash(state, artifacts.sha256(path))
 
 
 def parsed(text: str) -> State:
@@ -209,39 +197,34 @@ def add(folder: Path, state: State, taken: Taken) -> State:
     No file is written when no row is new.
     """
     building, name = folder / BUILDING, next_name(state.last)
-    written = 0
     with artifacts.disk_full_explained(building):
         try:
-            with artifacts.RecordWriter(building) as target:
-                while batch := list(itertools.islice(taken.rows, BATCH)):
-                    target.write(as_table(batch))
-                    written += len(batch)
-                after = state_after(state, taken, name, written)
-                if written:
-                    footer = json.dumps(dataclasses.asdict(after), ensure_ascii=False)
-                    target.writer.add_key_value_metadata({FOOTER: footer.encode()})
-            if not written:
+            rows = write(building, taken.rows)
+            if not rows:
                 return dataclasses.replace(state, position=taken.position)
             artifacts.sync(building)
-            digest = artifacts.sha256(building)
+            count = taken.count
+            made = Snapshot(
+                name, rows, count.read, count.empty, count.unmatched, artifacts.sha256(building)
+            )
+            kept = [*state.snapshots, made]
+            after = State(state.feed, name, state.rows + rows, taken.position, kept)
+            artifacts.write_json(folder / NEXT, dataclasses.asdict(after))
             building.rename(path_of(folder, name))
         finally:
             building.unlink(missing_ok=True)
         artifacts.sync(folder)
-    return with_hash(after, digest)
+    return after
 
 
-def state_after(state: State, taken: Taken, name: str, rows: int) -> State:
-    """Return the state that a snapshot brings; its hash is not known before it is written."""
-    count = taken.count
-    made = Snapshot(name, rows, count.read, count.empty, count.unmatched, "")
-    return State(state.feed, name, state.rows + rows, taken.position, [*state.snapshots, made])
-
-
-def with_hash(state: State, sha256: str) -> State:
-    """Return the state with the hash of its newest snapshot."""
-    newest = dataclasses.replace(state.snapshots[-1], sha256=sha256)
-    return dataclasses.replace(state, snapshots=[*state.snapshots[:-1], newest])
+def write(path: Path, rows: Iterator[Row]) -> int:
+    """Write rows to a parquet file, unless there are none, and return how many they are."""
+    written = 0
+    with artifacts.RecordWriter(path) as target:
+        while batch := list(itertools.islice(rows, BATCH)):
+            target.write(as_table(batch))
+            written += len(batch)
+    return written
 
 
 def next_name(last: str) -> str:
@@ -287,6 +270,7 @@ def settle(
     after = dataclasses.replace(after, snapshots=kept, dropping=dropping)
     if after != before:
         save(folder, after)
+    (folder / NEXT).unlink(missing_ok=True)
     for name in dropping:
         path_of(folder, name).unlink(missing_ok=True)
     return after

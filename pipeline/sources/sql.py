@@ -14,6 +14,8 @@ from pipeline.i18n import _
 from pipeline.sources import database, reading
 from pipeline.sources.delivery import Count, Delivery, Row
 
+LINES = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 class Query(Protocol):
     """What is asked of which database (``params.yaml``, a source or feed of kind ``sql``)."""
@@ -53,11 +55,11 @@ def mapped(
 ) -> Iterator[Row]:
     """Yield the rows of an answer, and hash and count them."""
     digest = hashlib.sha256()
-    count = delivery.count
+    count, names = delivery.count, reading.named(source.columns)
     with closing(answered):
         for number, values in enumerate(answered, 1):
             where = f"{source.name}:{number}"
-            found = readable(values, source.columns, where)
+            found = readable(values, names, where)
             line = as_line(found)
             digest.update(line)
             delivery.bytes += len(line)
@@ -74,7 +76,7 @@ def mapped(
 
 def as_line(values: dict[str, Any]) -> bytes:
     """Return a row as one line of JSON, always written the same way."""
-    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return LINES.encode(values).encode() + b"\n"
 
 
 def answer(
@@ -93,12 +95,12 @@ def answer(
     return database.answer(database.Asked(name, source.query, source.batch, watermark, names), url)
 
 
-def readable(values: dict[str, Any], columns: Any, where: str) -> dict[str, Any]:
+def readable(values: dict[str, Any], taken: Sequence[str], where: str) -> dict[str, Any]:
     """Return a row in values that JSON can hold; times are in UTC.
 
-    :raises SourceError: for bytes in a column that is taken.
+    :param taken: the columns that become part of a record.
+    :raises SourceError: for bytes in one of them.
     """
-    taken = reading.named(columns)
     found = {}
     for name, value in values.items():
         if isinstance(value, bytes | bytearray | memoryview):

@@ -91,6 +91,7 @@ def collected(source: Wanted, delivery: StreamDelivery) -> Iterator[Row]:
         state = snapshots.add(folder, before, taken)
         keep = {"snapshots": source.keep_snapshots, "days": source.keep_days}
         state = snapshots.settle(folder, before, state, **keep)
+        delivery.count.skipped = taken.count.skipped
         delivery.count.unmatched_rows = taken.count.unmatched_rows
         delivery.files = [snapshots.path_of(folder, one.name) for one in state.snapshots]
         delivery.bytes = sum(path.stat().st_size for path in delivery.files)
@@ -113,7 +114,8 @@ def take(source: Wanted, state: snapshots.State, count: Count) -> Taken:
         taken = Taken(iter(()), own, dict(state.position))
         taken.rows = table_rows(source.feed, source.name, taken)
         return taken
-    return growing.take(source.feed.path, source.feed.reader, state.position, own, source.name)
+    place = snapshots.SNAPSHOTS / source.name / snapshots.PART
+    return growing.take(source.feed, state.position, own, place)
 
 
 @contextmanager
@@ -155,6 +157,7 @@ def table_rows(feed: Any, name: str, taken: Taken) -> Iterator[Row]:
     """
     stored = taken.position.get("watermark")
     old = FROM_TEXT[stored["type"]](stored["value"]) if stored else None
+    names = reading.named(feed.columns)
     highest, numbered = old, taken.position.get("numbered", 0)
     bound = database.Start(feed.start) if stored is None else old
     with closing(sql.answer(feed, name, bound, [feed.watermark])) as answered:
@@ -165,7 +168,7 @@ def table_rows(feed: Any, name: str, taken: Taken) -> Iterator[Row]:
             refuse_type(mark, highest, where, feed.watermark)
             refuse_order(mark, old, highest, where, feed.watermark)
             highest = mark
-            found = sql.readable(values, feed.columns, where)
+            found = sql.readable(values, names, where)
             taken.count.read += 1
             taken.count.took(len(sql.as_line(found)), where)
             yield from reading.mapped(found, where, name, numbered, feed.columns, taken.count)

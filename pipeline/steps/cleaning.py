@@ -22,11 +22,11 @@ class Samples:
     limit: int
     drawn: dict[str, list[tuple[str, str, str | None]]] = field(default_factory=dict)
 
-    def offer(self, about: str, id: str, before: str, after: str | None) -> None:
+    def offer(self, about: str, record: str, before: str, after: str | None) -> None:
         """Keep a sample while it is among the first of its kind."""
         drawn = self.drawn.setdefault(about, [])
-        if self.limit and (len(drawn) < self.limit or id < drawn[-1][0]):
-            drawn.append((id, before, after))
+        if self.limit and (len(drawn) < self.limit or record < drawn[-1][0]):
+            drawn.append((record, before, after))
             drawn.sort(key=lambda sample: sample[0])
             del drawn[self.limit :]
 
@@ -44,8 +44,8 @@ class Samples:
 
         return {
             about: [
-                {"id": id, "before": hidden(before), "after": hidden(after)}
-                for id, before, after in drawn
+                {"id": record, "before": hidden(before), "after": hidden(after)}
+                for record, before, after in drawn
             ]
             for about, drawn in sorted(self.drawn.items())
         }
@@ -66,38 +66,54 @@ class Shard:
 def clean(ids: Sequence[str], texts: Sequence[str], knobs: Knobs) -> Shard:
     """Write every text the same way and give a reason to those that cannot stay.
 
+    :param ids: of the records; the lowest are shown as samples.
     :param knobs: the section ``clean``.
     """
     shard = Shard([], [], [], Counter(), Counter(), Samples(knobs["samples"]))
-    judge = quality.compiled(knobs["quality"])
-    for id, raw in zip(ids, texts, strict=True):
-        clean, reason = rewritten(raw, knobs, shard, id)
+    judge, switches = quality.compiled(knobs["quality"]), one_by_one(knobs["normalize"])
+    wanted = knobs["quality"]["language"]
+    for record, raw in zip(ids, texts, strict=True):
+        clean, reason = rewritten(record, raw, knobs, switches, shard)
         spoken: str | None = None
         if reason is None:
             reason = judge(clean) if clean else EMPTY
-        if reason is None and knobs["quality"]["language"]["enabled"]:
-            wanted = knobs["quality"]["language"]
+        if reason is None and wanted["enabled"]:
             reason, spoken = language.judge(
                 clean, allowed=wanted["allowed"], min_confidence=wanted["min_confidence"]
             )
         if reason is not None:
-            shard.samples.offer(reason, id, raw, None)
+            shard.samples.offer(reason, record, raw, None)
         shard.texts.append(clean)
         shard.reasons.append(reason)
         shard.languages.append(spoken)
     return shard
 
 
-def rewritten(raw: str, knobs: Knobs, shard: Shard, id: str) -> tuple[str, str | None]:
+def one_by_one(normalize: Knobs) -> dict[str, Knobs]:
+    """Return for each switch that is on the switches with only that one on."""
+    off = {name: "keep" if isinstance(value, str) else False for name, value in normalize.items()}
+    return {
+        name: off | {name: value}
+        for name, value in normalize.items()
+        if value not in ("keep", False)
+    }
+
+
+def rewritten(
+    record: str, raw: str, knobs: Knobs, switches: Mapping[str, Knobs], shard: Shard
+) -> tuple[str, str | None]:
     """Return a text as it will be learnt from, and a reason when it must not be."""
-    steps = {"boilerplate": raw}
     lined, reason = quality.before(raw, knobs["quality"])
     normal = text.normalize(lined, **knobs["normalize"])
     last, found, counts = personal.treat(normal, **knobs["personal_data"])
-    steps = {"boilerplate": (raw, lined), "normalize": (lined, normal), "personal_data": (normal, last)}
-    for step, (before, after) in steps.items():
-        if before != after:
-            shard.changed[step] += 1
-            shard.samples.offer(step, id, before, after)
     shard.personal.update(counts)
+    if last != raw:
+        after = {"boilerplate": (raw, lined), "personal_data": (normal, last)}
+        if normal != lined:
+            for name, only in switches.items():
+                after[name] = (lined, text.normalize(lined, **only))
+        for step, (one, other) in after.items():
+            if one != other:
+                shard.changed[step] += 1
+                shard.samples.offer(step, record, one, other)
     return last, reason or found

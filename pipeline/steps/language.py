@@ -20,7 +20,7 @@ from pipeline.steps import reasons
 
 DIALECTS = {"wuu": "zh", "yue": "zh"}  # as their script says, which cannot tell them apart
 UNKNOWN = "und"  # ISO 639-2: undetermined
-LONGEST = 600  # characters
+LONGEST = 400  # characters
 HALF = LONGEST // 2  # of a longer text this much of either end is read
 
 # Scripts that one language is written in: blocks of Unicode 15, as regular expressions name them.
@@ -46,8 +46,8 @@ BLOCKS = {
     "km": "\u1780-\u17ff",
 }
 # Cyrillic, Arabic, Devanagari and Bengali, Ethiopic: each writes several languages.
-SHARED = "\u0400-\u052f\u0600-\u06ff\u0900-\u09ff\u1200-\u137f"
-FOREIGN = re.compile(f"[{SHARED}{''.join(BLOCKS.values())}]")
+SHARED = re.compile("[\u0400-\u052f\u0600-\u06ff\u0900-\u09ff\u1200-\u137f]")
+FOREIGN = re.compile(f"[{SHARED.pattern[1:-1]}{''.join(BLOCKS.values())}]")
 SCRIPTS = {code: re.compile(f"[{block}]+") for code, block in BLOCKS.items()}
 YIDDISH = re.compile("[\u05b7\u05b8\u05f0-\u05f2]")  # Hebrew letters, another language
 LETTERS = re.compile(r"[^\W\d_]+")
@@ -55,9 +55,9 @@ LETTERS = re.compile(r"[^\W\d_]+")
 # One Han letter says as much as three Latin ones, a Hangul syllable as two.
 WEIGHTS = {"zh": 3, "ja": 3, "ko": 2}
 DECISIVE = 0.5  # share of the letters, weighted; below, a text is mixed and the model decides
-QUOTED = 0.1  # below this share letters of another script are a quotation
+QUOTED = 0.2  # below this share letters of another script are a quotation
 KANA = 0.1  # share of kana from which Han letters are Japanese; in between the model decides
-A_FEW_KANA = 0.02  # 「の」 on a Chinese label
+A_FEW_KANA = 0.05  # 「の」 on a Chinese label
 
 # Common English words that other languages in Latin letters do not have, and those that some of
 # them do (of: Dutch, is: Afrikaans, like: Norwegian), which count only beside one of the first.
@@ -129,18 +129,19 @@ def by_script(text: str, letter: str) -> tuple[str | None, float]:
 
     None where the script leaves the choice between languages.
     """
-    code = next((code for code, script in SCRIPTS.items() if script.match(letter)), None)
-    if code is None:
+    if SHARED.match(letter):
         return None, 1.0
-    others = without(code, text)
-    if code in ("zh", "ja"):
-        neither = without("ja" if code == "zh" else "zh", others)
+    script = next(code for code, pattern in SCRIPTS.items() if pattern.match(letter))
+    code: str | None = script
+    others = without(script, text)
+    if script in ("zh", "ja"):
+        neither = without("ja" if script == "zh" else "zh", others)
         counts = len(text) - len(others), len(others) - len(neither)
-        code = chinese_or_japanese(*(counts if code == "zh" else reversed(counts)))
+        code = chinese_or_japanese(*(counts if script == "zh" else reversed(counts)))
         others = neither
-    elif code == "he" and YIDDISH.search(text):
+    elif script == "he" and YIDDISH.search(text):
         code = None
-    count = (len(text) - len(others)) * WEIGHTS.get(code or "zh", 1)
+    count = (len(text) - len(others)) * WEIGHTS.get(script, 1)
     return code, count / (count + len("".join(LETTERS.findall(others))))
 
 

@@ -6,20 +6,19 @@ with each other.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 
 from pipeline.errors import DataError, Problem
 from pipeline.i18n import Message, _
 from pipeline.steps.splitting import listed, place
 from pipeline.steps.text import key
+from pipeline.steps.wording import HAN
 
 FAMILIES_LISTED = 20
-SHINGLE = 4  # characters in a row
-ALIKE = 0.9  # Jaccard similarity
-EVERY = 3  # of a learnt text's shingles are looked up first
-FREQUENT = 50  # texts that hold a shingle before it is left to the last
+LONG = 10  # words from which one may differ and the texts are still almost the same
+UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
 NAMES = {
     "text": _("one text (case and spacing do not matter)"),
     "group": _("one group"),
@@ -101,43 +100,49 @@ def advice(column: str | None) -> Message:
     )
 
 
-def alike(learnt: Iterable[str], asked: Sequence[str], *, threshold: float) -> list[int | None]:
-    """Return for each text that is asked the first one of those learnt that is almost the same.
+def alike(learnt: Iterable[str], asked: Sequence[str]) -> list[int | None]:
+    """Return for each text that is asked the first one of those learnt with the same words.
 
-    Compares sets of character shingles exactly (Jaccard) and misses none. A text whose similarity
-    to another is t shares all but (1 − t) of its shingles with it (Chaudhuri, Ganti, Kaushik, ICDE
-    2006); so of any s of its n shingles, such as every third, at least s − (1 − t)·n are shared.
-    Only texts that share so many are compared whole.
+    Order, case and punctuation do not matter; from ``LONG`` words on, one word may be another, or
+    be missing on either side. In Chinese characters count instead of words. Sums of hashes find
+    candidates (all words, and all but each one), comparing the words decides.
 
-    :param threshold: share of common shingles from which texts count as alike, above 2/3.
     :returns: a position in ``learnt``, or None.
     """
-    sets = [shingles(key(one)) for one in asked]
-    index: dict[str, list[int]] = defaultdict(list)
+    sets = [units(one) for one in asked]
+    index: dict[int, list[int]] = defaultdict(list)
     for number, one in enumerate(sets):
-        for shingle in one:
-            index[shingle].append(number)
-    frequent = {shingle for shingle, numbers in index.items() if len(numbers) > FREQUENT}
+        for total in set(totals(one)):
+            index[total].append(number)
     found: list[int | None] = [None] * len(asked)
     for position, text in enumerate(learnt):
-        plain = key(text)
-        spare = (1 - threshold) * max(1, len(plain) - SHINGLE + 1) + 1e-9
-        some = shingles(plain, EVERY)
-        rare = some - frequent  # lists of frequent ones are long: only where nothing else is left
-        chosen = rare if len(rare) > spare else some
-        lists = [index[shingle] for shingle in chosen if shingle in index]
-        if len(lists) < len(chosen) - spare:
+        have = units(text)
+        sums = totals(have)
+        if index.keys().isdisjoint(sums):
             continue
-        whole = shingles(plain)
-        for number, count in Counter(chain.from_iterable(lists)).items():
-            if found[number] is None and count >= len(chosen) - spare:
-                common = len(whole & sets[number])
-                if common >= threshold * (len(whole) + len(sets[number]) - common):
+        for total in sums:
+            for number in index.get(total, ()):
+                if found[number] is None and one_apart(have, sets[number]):
                     found[number] = position
     return found
 
 
-def shingles(plain: str, every: int = 1) -> set[str]:
-    """Return the runs of ``SHINGLE`` characters that begin at every so manyth character."""
-    starts = range(0, max(1, len(plain) - SHINGLE + 1), every)
-    return {plain[at : at + SHINGLE] for at in starts}
+def units(text: str) -> list[str]:
+    """Return the words of a text, of Chinese the characters; none for punctuation alone."""
+    return UNIT.findall(key(text))
+
+
+def totals(words: Sequence[str]) -> list[int]:
+    """Return the sum of the words' hashes and, of a long text, that without each one."""
+    hashes = [hash(word) for word in words]
+    total = sum(hashes)
+    if len(words) < LONG:
+        return [total] if words else []
+    return [total, *(total - one for one in hashes)]
+
+
+def one_apart(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether two texts have the same words, of long ones all but one on each side."""
+    mine, yours = Counter(one), Counter(other)
+    most = int(max(len(one), len(other)) >= LONG)
+    return (mine - yours).total() <= most and (yours - mine).total() <= most

@@ -6,7 +6,8 @@ to import. Compiled code is kept beside the module, so a second process does not
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -18,7 +19,13 @@ MIX_1 = np.uint64(0xBF58476D1CE4E5B9)  # finalizer of splitmix64 (Steele, Lea, F
 MIX_2 = np.uint64(0x94D049BB133111EB)
 SPACE = 32
 
-compiled: Any = numba.njit(cache=True, nogil=True)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function on its first call; other threads go on while it runs."""
+    done: Any = numba.njit(cache=True, nogil=True)(function)
+    return cast("Function", done)
 
 
 @compiled

@@ -7,7 +7,7 @@ of a bucket, so that a million texts of one template cost no more than a million
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -96,16 +96,14 @@ def similar(data: Array, offsets: Array, search: Family, *, threads: int) -> Ali
 
     def alike(firsts: Array, seconds: Array) -> Array:
         starts = range(0, len(firsts), PAIRS_AT_ONCE // 16)
-        parts = [
-            (firsts[at : at + starts.step], seconds[at : at + starts.step]) for at in starts
-        ]
+        parts = [(firsts[at : at + starts.step], seconds[at : at + starts.step]) for at in starts]
         with ThreadPoolExecutor(threads) as pool:
             return np.concatenate([np.zeros(0, np.bool_), *pool.map(compare, parts)])
 
     return alike
 
 
-def clusters(count: int, bands: Sequence[Array], alike: Alike) -> Array:
+def clusters(count: int, bands: Iterable[Array], alike: Alike) -> Array:
     """Return for each text the first text of its cluster; a text by itself leads its own.
 
     Memory: 24 bytes a text beside ``bands``, which may lie on the disk.

@@ -58,7 +58,8 @@ ISSUERS = re.compile(
 PHONE = re.compile(
     r"(?:(?<![A-Za-z0-9_$€£¥#№])|(?<=tel)|(?<=call)|(?<=phone)|(?<=mobile))"
     r"(?<![$€£¥#№] )(?<![0-9][.,])(?<![A-Za-z0-9]-)(?<![^0-9]/)"
-    r"(?!(?:19|20)[0-9]{2}-[0-9]{1,2}-[0-9]{1,2}(?![0-9]))(?:\+ ?)?(?:\((?=[0-9]{1,4}\)))?[0-9](?:[ .()-]{0,2}[0-9]){6,14}"
+    r"(?!(?:19|20)[0-9]{2}-[0-9]{1,2}-[0-9]{1,2}(?![0-9]))"  # a day
+    r"(?:\+ ?)?(?:\((?=[0-9]{1,4}\)))?[0-9](?:[ .()-]{0,2}[0-9]){6,14}"
     r"(?![A-Za-z0-9_%]|[.:%-][0-9])",
     re.IGNORECASE,
 )
@@ -72,7 +73,8 @@ PART = re.compile("[^ ]+")
 FEWEST_DIGITS = 7
 DECIMAL = re.compile(r"[0-9]+\.[0-9]+")
 MOST_GROUPS = 6  # +33 6 12 34 56 78
-SHORTEST_GROUP = 2  # the last one; a book's number ends in a single digit
+SHORTEST_GROUP = 2  # of the last ones; a book's number ends in a single digit
+TRIES = 6  # a table of numbers is not tried in every way
 # Patterns that begin with a look behind are tried at every character; these say whether to try.
 QUAD = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 COLONS = re.compile(":[0-9A-Fa-f]{0,4}:")
@@ -80,16 +82,17 @@ IP_4 = re.compile(
     r"(?<![A-Za-z0-9_.-])(?!0)(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![A-Za-z0-9_]|[.-][A-Za-z0-9])"
 )
 IP_6 = re.compile(
-    r"(?<![A-Za-z0-9_.])(?:(?<![0-9A-Fa-f:]:)|(?<=v6:))[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![A-Za-z0-9_]|:[0-9A-Fa-f:])"
+    r"(?<![A-Za-z0-9_.])(?:(?<![0-9A-Fa-f:]:)|(?<=v6:))"
+    r"[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![A-Za-z0-9_]|:[0-9A-Fa-f:])"
 )
 
 # What stands before a number says what it counts; the last word of the clause decides.
 LABEL = re.compile(
     r"(?P<end>[,;!?，；。！？、\n])"
     r"|(?P<thing>(?<![a-z])(?:(?<!in )order|track(?:ing)?|parcel|shipment|waybill|invoice|receipt"
-    r"|serial"
-    r"|item|sku|upc|ean|isbn(?:-1[03])?|issn|doi|part|model|version|ver|v|build|release|firmware"
-    r"|section|chapter|ticket|case|ref(?:erence)?|transaction|batch|lot|timestamp|qq|uid|id=)(?![a-z])"
+    r"|serial|item|sku|upc|ean|isbn(?:-1[03])?|issn|doi|part|model|version|ver|v|build|release"
+    r"|firmware|section|chapter|ticket|case|ref(?:erence)?|transaction|batch|lot|timestamp|uid"
+    r"|id=|qq)(?![a-z]|\.[a-z])"
     r"|订单|单号|运单|快递|物流|编号|货号|型号|条码|条形码|批号|序列号|流水|书号|版本|固件|章节"
     r"|第 ?$|工单|票号|学号|工号|时间戳|群号)"
     r"|(?P<person>phone|(?<![a-z])(?:tel|call|mobile|cell|fax|text|whatsapp|contact|card|ip|host"
@@ -126,9 +129,11 @@ def find(text: str, *, kinds: Sequence[str], region: str) -> list[Found]:
     if not text.isascii() and FULL_WIDTH.search(text):
         text = text.translate(HALF_WIDTH)  # one for one: every place stays where it is
     found: list[Found] = []
+    taken = bytearray(len(text))
     for kind, finder in finders(text, phones=region if "phone" in kinds else None):
         for start, end in finder(text):
-            if all(end <= other.start or other.end <= start for other in found):
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
                 found.append(Found(kind, start, end))
     return sorted((one for one in found if one.kind in kinds), key=lambda one: one.start)
 
@@ -153,6 +158,8 @@ def treat(
     Each kind is handled by ``keep``, ``mask`` or ``drop``. A dropped text is masked as well, so
     that the file of dropped records tells nothing either.
     """
+    if CLUE.search(text) is None:
+        return text, None, {}
     handling = {
         "email": email,
         "phone": phone,
@@ -173,8 +180,11 @@ def masked(text: str, kinds: Sequence[str], region: str) -> tuple[str, dict[str,
     # digits or @ away, and masks have none.
     while found := find(text, kinds=kinds, region=region):
         counts.update(one.kind for one in found)
-        for one in reversed(found):
-            text = f"{text[: one.start]}{MASKS[one.kind]}{text[one.end :]}"
+        pieces, place = [], 0
+        for one in found:
+            pieces += [text[place : one.start], MASKS[one.kind]]
+            place = one.end
+        text = "".join([*pieces, text[place:]])
     return text, dict(sorted(counts.items()))
 
 
@@ -226,9 +236,9 @@ def checks(digits: str) -> bool:
 def bank_cards(text: str) -> Iterator[tuple[int, int]]:
     """Yield where numbers with an issuer's beginning and a right Luhn check stand."""
     for one in BANK_CARD.finditer(text):
-        start, end = one.span()
-        shorter = max(text.rfind(" ", start, end), text.rfind("-", start, end))
-        for end in (end, shorter):  # the last group may be of what follows the card
+        start, longest = one.span()
+        shorter = max(text.rfind(" ", start, longest), text.rfind("-", start, longest), start)
+        for end in (longest, shorter):  # the last group may belong to what follows the card
             digits = text[start:end].replace(" ", "").replace("-", "")
             if ISSUERS.fullmatch(digits) and luhn(digits) and not is_thing(text, start, end):
                 yield start, end
@@ -258,37 +268,47 @@ def phone_finder(region: str) -> Finder:
 
     def phones(text: str) -> Iterator[tuple[int, int]]:
         for one in PHONE.finditer(text):
-            if len(GROUP.findall(one[0])) <= MOST_GROUPS:
-                parts = [part.span() for part in PART.finditer(text, *one.span())]
-                yield from longest(text, parts, region)
+            parts = [part.span() for part in PART.finditer(text, *one.span())]
+            yield from longest_phones(text, parts, region)
 
     return phones
 
 
-def longest(text: str, parts: list[tuple[int, int]], region: str) -> Iterator[tuple[int, int]]:
+def longest_phones(
+    text: str, parts: list[tuple[int, int]], region: str
+) -> Iterator[tuple[int, int]]:
     """Yield the phone numbers among parts between spaces, each of as many parts as fit."""
+    tries = TRIES
     while parts:
         for count in range(len(parts), 0, -1):
             start, end = parts[0][0], parts[count - 1][1]
-            if not is_thing(text, start, end) and is_phone(text[start:end], region):
-                yield start, end
-                break
+            if tries and is_like_a_phone(text[start:end]):
+                tries -= 1
+                if not is_thing(text, start, end) and is_phone(text[start:end], region):
+                    yield start, end
+                    break
         else:
             count = 1
         parts = parts[count:]
+
+
+def is_like_a_phone(candidate: str) -> bool:
+    """Tell whether a number is grouped as phone numbers are, and is neither a day nor a decimal."""
+    groups = GROUP.findall(candidate)
+    return (
+        len(groups) <= MOST_GROUPS
+        and sum(map(len, groups)) >= FEWEST_DIGITS
+        and all(len(group) >= SHORTEST_GROUP for group in groups[2:] + groups[-1:])
+        and candidate.count("(") == candidate.count(")")
+        and not DECIMAL.fullmatch(candidate)
+        and not DATE.search(candidate)
+    )
 
 
 def is_phone(candidate: str, region: str) -> bool:
     """Tell whether a number could be rung from the region as it is written."""
     import phonenumbers
 
-    if candidate.count("(") != candidate.count(")") or DECIMAL.fullmatch(candidate):
-        return False
-    if DATE.search(candidate):
-        return False
-    groups = GROUP.findall(candidate)
-    if sum(map(len, groups)) < FEWEST_DIGITS or len(groups[-1]) < SHORTEST_GROUP:
-        return False
     try:
         number = phonenumbers.parse(candidate, region)
     except phonenumbers.NumberParseException:
@@ -298,10 +318,11 @@ def is_phone(candidate: str, region: str) -> bool:
     # Where calls to other towns begin with 0, ten digits without it are more often an order's.
     trunk = phonenumbers.ndd_prefix_for_region(region, True) == "0"
     fixed = phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.FIXED_LINE
-    return not (trunk and fixed and candidate[0] not in "0(+")
+    return not (trunk and fixed) or candidate.lstrip("(")[0] in "0+"
 
 
 def is_thing(text: str, start: int, end: int) -> bool:
     """Tell whether the words around a number say that it is an order's, a book's, a price …"""
-    before = [one.lastgroup for one in LABEL.finditer(text[max(0, start - BEFORE) : start])]
-    return before[-1:] == ["thing"] or UNIT.match(text, end) is not None
+    before = text[max(0, start - BEFORE) : start]
+    label = next((one.lastgroup for one in reversed([*LABEL.finditer(before)])), "end")
+    return label == "thing" or (label == "end" and UNIT.match(text, end) is not None)

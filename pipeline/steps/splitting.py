@@ -24,6 +24,8 @@ from pipeline.steps.text import key
 ROWS_LISTED = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
+ASCII_MARKS = bytes(one for one in range(128) if not chr(one).isalnum())
+WHOLE = 1_000_000  # what a share is counted in, so that equals are equal to the bit
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ def bare_digest(text: str) -> bytes:
     A text of punctuation alone, such as ``:-)``, keeps it.
     """
     plain = key(text)
-    bare = NEITHER_LETTER_NOR_DIGIT.sub("", plain) or plain
-    return hashlib.blake2b(bare.encode(errors="surrogatepass"), digest_size=16).digest()
+    whole = plain.encode(errors="surrogatepass")
+    if plain.isascii():  # five times as fast
+        bare = whole.translate(None, ASCII_MARKS)
+    else:
+        bare = NEITHER_LETTER_NOR_DIGIT.sub("", plain).encode(errors="surrogatepass")
+    return hashlib.blake2b(bare or whole, digest_size=16).digest()
 
 
 def families(keys: Sequence[bytes], *ties: Sequence[str | None]) -> list[bytes]:
@@ -114,7 +120,7 @@ def split(
     else:
         strata[""] = list(sizes)
     part_of: dict[bytes, str] = {}
-    lag = dict.fromkeys(shares, 0.0)
+    lag = dict.fromkeys(shares, 0)
     for label in sorted(strata):
         names = sorted(strata[label], key=lambda name: shuffled(name, seed))
         part_of |= deal(names, sizes, shares, lag)
@@ -125,39 +131,44 @@ def deal(
     names: Sequence[bytes],
     sizes: Mapping[bytes, int],
     shares: Mapping[str, float],
-    lag: dict[str, float],
+    lag: dict[str, int],
 ) -> dict[bytes, str]:
     """Return a part for each family: always the one that lags furthest behind its share.
 
     Families larger than the smallest part is to be go first, because later nothing could make up
     for them; the others come in the order given.
 
-    :param lag: how far each part lags behind over all calls, in records; decides between equals
+    :param lag: how far each part lags behind over all calls; decides between equals
         and is brought up to date, so that the same part does not gain in every label.
     """
     total = sum(sizes[name] for name in names)
-    behind = {part: share * total for part, share in shares.items()}
-    room = min(behind.values())
+    wanted = {part: round(share * WHOLE) * total for part, share in shares.items()}
+    room = min(wanted.values()) // WHOLE
     large = sorted((name for name in names if sizes[name] > room), key=lambda name: -sizes[name])
+    turn = {part: -at for at, part in enumerate(shares)}
+    order = sorted(shares, key=lambda part: (lag[part], turn[part]))
+    places = len(order)  # the last digit, in this base, decides between equals
+    behind = {part: wanted[part] * places + order.index(part) for part in shares}
+    one = WHOLE * places
     dealt: dict[bytes, str] = {}
     for name in (*large, *(name for name in names if sizes[name] <= room)):
-        part = max(shares, key=lambda part: (round(behind[part], 6), lag[part] + behind[part]))
-        behind[part] -= sizes[name]
+        part = max(behind, key=behind.__getitem__)
+        behind[part] -= sizes[name] * one
         dealt[name] = part
     for part in shares:
-        lag[part] += behind[part]
+        lag[part] += behind[part] // places
     return dealt
 
 
 def frequent_labels(groups: Sequence[bytes], labels: Sequence[str]) -> dict[bytes, str]:
     """Return each family's most frequent label; of equals the first in the alphabet."""
-    found = Counter(zip(groups, labels, strict=True))
-    best: dict[bytes, tuple[int, str]] = {}
-    for (name, label), count in found.items():
-        mine = (-count, label)
-        if name not in best or mine < best[name]:
-            best[name] = mine
-    return {name: label for name, (_count, label) in best.items()}
+    best: dict[bytes, str] = {}
+    pairs = list(zip(groups, labels, strict=True))
+    mixed = {name for name, label in pairs if best.setdefault(name, label) != label}
+    found = Counter(pair for pair in pairs if pair[0] in mixed)
+    ranked = sorted(found, key=lambda pair: pair[1], reverse=True)
+    best.update(sorted(ranked, key=lambda pair: found[pair]))  # the last one of a name stays
+    return best
 
 
 def shuffled(name: bytes, seed: int) -> bytes:

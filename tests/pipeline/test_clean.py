@@ -96,11 +96,12 @@ def test_samples_show_each_step_and_reason_without_anybodys_data(project: Path) 
     told = report(artifacts.CLEAN)
     assert told["personal_data"] == {"email": 1}
     samples = told["samples"]
-    assert samples["normalize"][0]["before"] == "<b>Write</b> to [EMAIL] about the parcel"
-    assert samples["normalize"][0]["after"] == "Write to [EMAIL] about the parcel"
+    assert samples["html"][0]["before"] == "<b>Write</b> to [EMAIL] about the parcel"
+    assert samples["html"][0]["after"] == "Write to [EMAIL] about the parcel"
+    assert told["changed"] == {"html": 1, "personal_data": 1}
     assert samples["too_short"] == [{"id": "r1", "before": "ab", "after": None}]
     assert "jane.doe" not in (artifacts.CLEAN / "report.json").read_text()
-    assert rows(artifacts.CLEAN / "records.parquet")[0]["text"] == samples["normalize"][0]["after"]
+    assert rows(artifacts.CLEAN / "records.parquet")[0]["text"] == samples["html"][0]["after"]
 
 
 def test_records_with_personal_data_go_when_they_should(project: Path) -> None:
@@ -118,9 +119,7 @@ NEAR = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keep", "stays"), [("first", "r0"), ("longest", "r3"), ("newest", "r2")]
-)
+@pytest.mark.parametrize(("keep", "stays"), [("first", "r0"), ("longest", "r3"), ("newest", "r2")])
 def test_near_duplicates_go_by_the_rule(project: Path, keep: str, stays: str) -> None:
     times = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 9, 3)]
     write_records(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -135,6 +137,30 @@ def test_requests_are_not_faster_than_the_rate(web: Web, server: Server) -> None
     server.routes["/3"] = csv
     open_source(source(f"{server.url}/0", requests_per_second=0.1, max_seconds=1.0))
     assert [round(pause / 10) for pause in web.pauses] == [1, 2, 3]
+
+
+def test_waiting_for_the_rate_takes_nothing_off_the_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "pause", time.sleep)
+    server.routes |= {"/go": redirect("/a.csv"), "/a.csv": csv}
+    wanted = source(f"{server.url}/go", requests_per_second=2.0, max_seconds=0.4)
+    assert texts(wanted) == TEXTS
+
+
+@pytest.mark.parametrize("answer", ["file", "api"])
+def test_what_killed_runs_left_is_removed(server: Server, answer: str) -> None:
+    server.routes["/a"] = lambda one: one.answer(b"[]", Content_Type="text/plain")
+    wanted = source(f"{server.url}/a", answer=answer)
+    texts(wanted)
+    (shelf,) = KEPT.iterdir()
+    within = shelf if answer == "api" else KEPT
+    dead, living = within / ".x.tmp-99999999", within / f".y.tmp-{os.getppid()}"
+    dead.mkdir()
+    living.mkdir()
+    (within / ".stray").write_text("no folder of ours")
+    texts(wanted)
+    assert (dead.exists(), living.exists()) == (False, True)
 
 
 def test_a_pause_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,17 @@ def test_pages_in_a_circle_are_named(server: Server, rule: Any, route: Route) ->
     assert len(server.requests) <= 3
 
 
+def test_a_wider_circle_is_named(server: Server) -> None:
+    def route(one: Handler) -> None:
+        page = asked(one, "p")
+        send(one, items(page), Link=f"</items?p={1 + page % 2}>; rel=next")
+
+    server.routes["/items"] = route
+    wanted = api(f"{server.url}/items?p=1", LINK, items=None)
+    assert "a page that was there before, after page 2" in refusal(wanted)
+    assert len(server.requests) == 2
+
+
 def test_an_empty_page_in_between_loses_nothing(server: Server) -> None:
     """APIs that filter after paging answer with an empty page and a cursor."""
 

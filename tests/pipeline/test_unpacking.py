@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from pipeline.sources.http import open_source
+from pipeline.sources.unpacking import STEP, Decoder
 from tests.pipeline.test_http import CSV, TEXTS, csv, in_turn, packed, refusal, texts
 from tests.pipeline.web import Route, Server, Web, source, web
 
@@ -40,6 +41,12 @@ def test_a_small_answer_that_unpacks_to_a_large_one_is_refused(server: Server, b
     server.routes["/a.csv"] = bomb
     assert "answers of more than 1 MB" in refusal(source(f"{server.url}/a.csv"))
     assert len(server.requests) == 1
+
+
+def test_no_step_is_larger_than_its_bound() -> None:
+    sizes = [len(piece) for piece in Decoder("gzip", "here").decoded(zeros(3, 31))]
+    assert sum(sizes) == 3_000_000
+    assert max(sizes) == STEP
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,172 @@
-"""Annotations: read whole, or refused with every bad line."""
+"""Annotations: read whole, or refused with every bad line; a correction is a further line."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.errors import DataError
-from pipeline.steps.annotations import by_record, read
+from pipeline.errors import DataError, Problem
+from pipeline.steps.annotations import (
+    ROLES,
+    Annotation,
+    by_record,
+    guidelines,
+    parse,
+    read,
+    workload,
+)
 
 GOOD = {"record": "r1", "annotator": "ann", "label": "a", "time": "2026-11-01T10:00:00Z"}
+CHECK = {"record": "r1", "annotator": "eve", "role": "checker", "time": "2026-11-02T10:00:00Z"}
 
 
 def lines(*entries: object) -> dict[str, list[str]]:
     return {"one.jsonl": [one if isinstance(one, str) else json.dumps(one) for one in entries]}
 
 
+def said(*entries: dict[str, Any]) -> Any:
+    return by_record(read(lines(*entries), ["a", "b", "c"]))["r1"]
+
+
+def at(hour: int, **values: object) -> dict[str, Any]:
+    return GOOD | {"time": f"2026-11-03T{hour:02}:00:00Z"} | values
+
+
 def test_empty_lines_and_further_fields_do_no_harm() -> None:
-    found = read(lines(GOOD, "", "  ", GOOD | {"seconds": 3, "note": "x\u2028y"}), ["a"])
+    more = {"seconds": 3, "note": "x\u2028y", "colour": [1], "guideline": "0" * 64}
+    found = read(lines(GOOD, "", "  ", GOOD | more), ["a"])
     assert [one.where for one in found] == ["one.jsonl:1", "one.jsonl:4"]
+    assert (found[0].seconds, found[0].guideline, found[0].role) == (None, None, "annotator")
+    assert (found[1].seconds, found[1].guideline, found[1].note) == (3.0, "0" * 64, "x\u2028y")
 
 
 @pytest.mark.parametrize(
-    "bad", ["{", "[]", "3", "null", json.dumps({"record": "r1"}), json.dumps(GOOD | {"label": "z"})]
+    "bad",
+    [
+        "{",
+        "[]",
+        "3",
+        "null",
+        "[" * 100_000,
+        json.dumps({"record": "r1"}),
+        *(
+            json.dumps(GOOD | one)
+            for one in (
+                {"label": "z"},
+                {"label": None},
+                {"label": 3},
+                {"label": []},
+                {"label": ["a", "a"]},
+                {"label": ["a", "b"]},
+                {"label": {"a": 1}},
+                {"time": "yesterday"},
+                {"time": 3},
+                {"record": ""},
+                {"annotator": "two\nlines"},
+                {"annotator": "x" * 201},
+                {"annotator": "\ud800"},
+                {"seconds": -1},
+                {"seconds": True},
+                {"seconds": "3"},
+                {"seconds": 10**400},
+                {"seconds": float("nan")},
+                {"guideline": "abc"},
+                {"note": 3},
+                {"role": "boss"},
+                {"role": ["annotator"]},
+                {"role": "checker"},
+                {"role": "checker", "verdict": "maybe"},
+                {"verdict": "accept"},
+                {"role": "adjudicator", "verdict": "accept"},
+            )
+        ),
+    ],
 )
 def test_bad_lines_are_named(bad: str) -> None:
     with pytest.raises(DataError, match=r"one\.jsonl:2"):
-        read(lines(GOOD, bad), ["a"])
+        read(lines(GOOD, bad), ["a", "b"])
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=5,
+    ),
+    st.sampled_from([*GOOD, "seconds", "guideline", "note", "role", "verdict"]),
+)
+def test_no_value_breaks_the_reader(value: object, name: str) -> None:
+    found = parse(json.dumps(GOOD | {name: value}), "here")
+    assert isinstance(found, Annotation | Problem)
+
+
+def test_a_task_with_several_labels_takes_lists() -> None:
+    found = read(lines(GOOD, GOOD | {"label": ["a", "b"]}), ["a", "b"], several=True)
+    assert [one.labels for one in found] == [("a",), ("a", "b")]
+    with pytest.raises(DataError, match="found 2 labels, allowed one label"):
+        read(lines(GOOD | {"label": ["a", "b"]}), ["a", "b"])
+    assert read(lines(GOOD | {"label": ["a"]}), ["a"])[0].labels == ("a",)
+    with pytest.raises(DataError, match="found 'y', 'z', allowed one of a"):
+        read(lines(GOOD | {"label": ["y", "a", "z"]}), ["a"], several=True)
 
 
 def test_annotations_come_oldest_first_whatever_file_they_stand_in() -> None:
-    early = GOOD | {"time": "2026-10-01T10:00:00Z", "label": "b"}
+    early = GOOD | {"time": "2026-10-01T10:00:00+08:00", "label": "b", "annotator": "bob"}
     files = lines(GOOD) | {"two.jsonl": [json.dumps(early)]}
-    assert by_record(read(files, ["a", "b"])) == {"r1": [("ann", "b"), ("ann", "a")]}
+    found = by_record(read(files, ["a", "b"]))["r1"]
+    assert found.single() == [("bob", "b"), ("ann", "a")]
+
+
+def test_each_annotators_last_word_counts() -> None:
+    found = said(at(3, label="c"), at(1, label="b"), at(2, annotator="bob"))
+    assert found.single() == [("bob", "a"), ("ann", "c")]
+    assert found.adjudicated is None
+
+
+def test_the_last_adjudication_wins_whoever_speaks_later() -> None:
+    judge = {"annotator": "judy", "role": "adjudicator"}
+    found = said(at(2, label="b", **judge), at(1, label="c", **judge), at(9, label="a"))
+    assert found.adjudicated.labels == ("b",)
+    assert found.single() == [("ann", "a")], "who adjudicates does not vote"
+
+
+def test_a_verdict_stands_until_somebody_labels_again() -> None:
+    sent_back = CHECK | {"verdict": "return", "time": "2026-11-03T05:00:00Z"}
+    assert said(at(1), sent_back).verdict == "return"
+    assert said(at(6), sent_back).verdict is None
+    assert said(sent_back, at(5)).verdict == "return", "at one moment the checker speaks last"
+    assert said(at(1), sent_back | {"verdict": "accept"}).verdict == "accept"
+    assert said(at(1), sent_back).single() == [("ann", "a")], "a checker does not vote"
+    later = CHECK | {"verdict": "accept", "time": "2026-11-03T07:00:00Z"}
+    assert said(at(1), later, sent_back).verdict == "accept"
+
+
+def test_workload_and_guidelines_are_counted() -> None:
+    entries = read(
+        lines(
+            GOOD | {"seconds": 2, "guideline": "0" * 64},
+            GOOD | {"seconds": 4, "guideline": "1" * 64},
+            GOOD | {"record": "r2"},
+            CHECK | {"verdict": "accept"},
+        ),
+        ["a"],
+    )
+    found = workload(entries)
+    assert found["ann"] == {
+        "annotations": 3,
+        "records": 2,
+        "roles": {"annotator": 3},
+        "seconds": 3.0,
+    }
+    assert found["eve"]["seconds"] is None
+    assert guidelines(entries, "1" * 64) == {
+        "sha256": "1" * 64,
+        "outdated_guideline": 1,
+        "without_guideline": 1,
+    }
+    assert guidelines(entries, None)["outdated_guideline"] == 2
+    assert set(ROLES) == {"annotator", "adjudicator", "checker"}

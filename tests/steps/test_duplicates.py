@@ -46,7 +46,10 @@ def test_first_of_each_text_in_order(texts: list[str]) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 3), st.sampled_from(["x", "y", None]), st.integers(0, 9), st.integers(0, 9)
+            st.integers(0, 3),
+            st.sampled_from(["x", "y", None]),
+            st.integers(0, 9),
+            st.integers(0, 9),
         ),
         max_size=25,
     ),

@@ -30,7 +30,8 @@ def found(
 def jaccard(one: str, other: str, size: int) -> float:
     """Return the similarity as the definition says, with Python's sets."""
     left, right = (
-        {text[at : at + size] for at in range(max(1, len(text) - size + 1))} for text in (one, other)
+        {text[at : at + size] for at in range(max(1, len(text) - size + 1))}
+        for text in (one, other)
     )
     return len(left & right) / len(left | right)
 
@@ -61,9 +62,7 @@ def test_texts_without_a_shingle_match_nothing_and_short_ones_only_themselves() 
     st.sampled_from([0.5, 0.7, 0.9]),
     st.integers(1, 5),
 )
-def test_the_verdict_is_the_exact_similarity(
-    texts: list[str], threshold: float, size: int
-) -> None:
+def test_the_verdict_is_the_exact_similarity(texts: list[str], threshold: float, size: int) -> None:
     search = family(threshold=threshold, shingle="character", size=size, seed=1)
     data, offsets = block(texts)
     firsts, seconds = np.triu_indices(len(texts), 1)
