@@ -210,7 +210,7 @@ def personal(truth: list[dict[str, Any]], texts: dict[int, str]) -> list[list[st
 
 def near_duplicates(count: int) -> None:
     """Print near-duplicate search beside its peers, on the same texts in the same run."""
-    from pipeline import shards
+    from pipeline.records import shards
     from pipeline.steps import near_duplicates as ours
 
     folder = project(count)
@@ -257,7 +257,7 @@ def our_clusters(texts: list[str], search: Any) -> Any:
     """Return the clusters of texts as clean finds them: keys on both cores, then comparison."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipeline import shards
+    from pipeline.records import shards
     from pipeline.steps import near_duplicates as ours
 
     threads = shards.workers()

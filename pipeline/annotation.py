@@ -17,14 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, desk
+from pipeline import artifacts
+from pipeline.records import desk
 from pipeline.errors import BusyError, DataError, MofangError, Problem
 from pipeline.i18n import _
 from pipeline.params import load
 from pipeline.quiet import be_quiet
 from pipeline.steps import exchange
 from pipeline.steps.annotations import ANNOTATOR, ROLES, parsed, read
-from pipeline.trust import guideline
+from pipeline.records.trust import guideline
 
 FOLDER = artifacts.WORK / "annotation"
 TORN = ".torn"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 ANNOTATIONS = Path("data/annotations")
+SYNONYMS = Path("data/synonyms")
 WORK = Path("work")
 
 COLLECT = Path("data/collect")

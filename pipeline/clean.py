@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import artifacts, cleaning
+from pipeline import artifacts
+from pipeline.records import cleaning
 from pipeline.params import Params
 from pipeline.stage import run
 from pipeline.steps import reasons

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import artifacts, dividing
+from pipeline import artifacts
+from pipeline.records import dividing
 from pipeline.params import Params
 from pipeline.stage import run
 from pipeline.steps import splitting

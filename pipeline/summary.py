@@ -11,14 +11,8 @@ from rich.table import Table
 from pipeline import artifacts
 from pipeline.errors import MofangError, Text, words
 from pipeline.i18n import _, current_language
+from pipeline.steps.reasons import REASONS
 
-REASONS = {
-    "contradiction": _("contradicting labels"),
-    "duplicate": _("duplicate"),
-    "too_long": _("too long"),
-    "too_short": _("too short"),
-    "unlabelled": _("without a label"),
-}
 Rows = list[tuple[Text, ...]]
 
 

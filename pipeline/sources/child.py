@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import MofangError, Problem, SourceError, StorageError, Text
 from pipeline.i18n import Message, _
-from pipeline.shards import die_with_parent
+from pipeline.records.shards import die_with_parent
 from pipeline.sources.delivery import MEGABYTE, Delivery, Row, too_large
 from pipeline.sources.kinds import OPENERS
 

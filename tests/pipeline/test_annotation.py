@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import annotation, artifacts, desk
+from pipeline import annotation, artifacts
+from pipeline.records import desk
 from pipeline.annotation import append, file_of, only_writer
 from pipeline.errors import BusyError, DataError, StorageError
 from pipeline.steps.annotations import read

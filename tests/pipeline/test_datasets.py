@@ -16,10 +16,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline import artifacts
+from pipeline.collect import collect
 from pipeline.errors import SourceError
 from pipeline.sources.datasets import open_source
 from pipeline.sources.delivery import Row
-from tests.helpers import ROOT
+from tests.helpers import ROOT, changed
+from tests.helpers import rows as stored
 
 MAKE = """
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
@@ -187,10 +190,12 @@ def test_a_cut_file_is_refused_where_it_ends(raw: Path) -> None:
 
 
 def test_offsets_that_lead_out_of_the_file_are_refused(raw: Path) -> None:
-    offsets = b"\0\0\0\0\xff\xff\xff\x7f\xff\xff\xff\x7f"
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"x")]
-    bad = pa.Array.from_buffers(pa.string(), 2, buffers)
-    write(raw, pa.record_batch([bad, pa.array([0, 1])], names=["text", "label"]))
+    write(raw, pa.record_batch([pa.array(["aaaa", "bbbb"]), pa.array([0, 1])], ["text", "label"]))
+    place = raw / "one/data-00000-of-00002.arrow"
+    offsets = b"\0\0\0\0\4\0\0\0\x08\0\0\0"
+    content = place.read_bytes()
+    assert content.count(offsets) == 1
+    place.write_bytes(content.replace(offsets, b"\0\0\0\0\xff\xff\xff\x7f\x08\0\0\0"))
     assert "allowed a whole Arrow file" in refusal("one")
 
 
@@ -218,3 +223,15 @@ def test_the_limit_on_size_holds(raw: Path) -> None:
     with pytest.raises(SourceError, match="more than 1 MB"):
         list(delivery.rows)
     assert 0 < delivery.count.read < 50_000
+
+
+def test_the_stage_collects_a_data_set(raw: Path) -> None:
+    columns = {"text": "text", "label": "label", "group": None, "created_at": None, "meta": []}
+    wanted = {
+        "name": "saved", "kind": "datasets", "path": "data/raw/both", "part": "train",
+        "licence": "made here", "permitted_use": "tests", "personal_data": False,
+        "required": True, "limit": 2, "sample": "first", "columns": columns,
+    }  # fmt: skip
+    collect(changed({"collect.sources": [wanted]}))
+    found = stored(artifacts.COLLECT / artifacts.RECORDS)
+    assert [(one["text"], one["label"]) for one in found] == [("one", "no"), ("two", "是")]

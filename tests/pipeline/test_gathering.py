@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import random
@@ -11,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from pipeline import artifacts
 from pipeline.collect import collect
@@ -98,8 +101,9 @@ def test_an_archive_may_hold_parquet_and_xlsx(project: Path) -> None:
 
 
 def test_a_folder_is_read_whole(project: Path) -> None:
-    put({"f/b.csv": TABLE, "f/deep/a.jsonl": '{"text": "hi", "label": "z"}', "f/a.zip": zipped({
-        "x.tsv": b"text\tlabel\nzip\tx\n"}), "f/README.md": "no", "f/.gitignore": "/b.csv"})  # fmt: skip
+    put({"f/b.csv": TABLE, "f/deep/a.jsonl": '{"text": "hi", "label": "z"}'})
+    put({"f/a.zip": zipped({"x.tsv": b"text\tlabel\nzip\tx\n"})})
+    put({"f/README.md": "no", "f/.gitignore": "/b.csv"})
     assert [text for text, _label in in_process(source("f"))] == ["zip", "hello", "bye", "hi"]
 
 
@@ -122,8 +126,6 @@ def test_a_workbook_is_read(project: Path) -> None:
 
 
 def test_a_sheet_is_chosen(project: Path) -> None:
-    from openpyxl import Workbook
-
     book, target = Workbook(), io.BytesIO()
     book.active.append(["text"])
     book.create_sheet("Second").append(["text", "label"])
@@ -200,7 +202,8 @@ def key_of(column: str) -> Any:
     return lambda one: (one[column] is None, floor if one[column] is None else one[column])
 
 
-@given(tables=st.lists(ROWS, min_size=1, max_size=4), merge=st.sampled_from(["append", "interleave"]),
+@given(tables=st.lists(ROWS, min_size=1, max_size=4),
+       merge=st.sampled_from(["append", "interleave"]),
        sort_by=st.sampled_from([None, "text", "label", "created_at", "source"]))  # fmt: skip
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_merging_is_what_python_would_do(
@@ -241,8 +244,6 @@ def test_ids_count_repetitions(tmp_path_factory: pytest.TempPathFactory, table: 
 def test_an_id_is_what_it_always_was() -> None:
     content = child.content_of("one", 'a "b"\n中', None)
     assert content == json.dumps(["one", 'a "b"\n中', None], ensure_ascii=False)
-    import hashlib
-
     assert child.identity(content, 2) == hashlib.sha256(f"{content}2".encode()).hexdigest()[:20]
 
 
@@ -280,8 +281,6 @@ def test_a_random_sample_is_fair() -> None:
         merging.drawn(numbers, nothing, nothing, 5_000, seed).astype(int) for seed in range(20)
     )
     shares = np.bincount(np.asarray(kept), minlength=21) / len(numbers)
-    from math import comb
-
     expected = [comb(20, k) * 0.25**k * 0.75 ** (20 - k) for k in range(21)]
     assert np.abs(shares - expected).max() < 0.02
 

@@ -48,8 +48,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         patch.chdir(folder)
         patch.setenv("MOFANG_LANGUAGE", "en")
         put({"good.csv": GOOD})
-        before = set()
         missing: dict[str, str] = {}
+        stray: set[Path] = set()
         grown = 0
         for cases in (CASES, MORE):
             sources = [hostile(name, case) for name, case in cases.items()]

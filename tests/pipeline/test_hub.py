@@ -159,7 +159,7 @@ def served() -> Iterator[tuple[str, list[str]]]:
 def read(address: str, home: Path, *wanted: dict[str, Any]) -> list[Any]:
     """Read data sets in a process of its own, because the library reads its switches once."""
     sources = [
-        {"name": "made/plain", "revision": COMMIT, "configuration": None, "part": "train",
+        {"dataset": "made/plain", "revision": COMMIT, "configuration": None, "part": "train",
          "columns": COLUMNS} | changes
         for changes in wanted
     ]  # fmt: skip
@@ -186,9 +186,9 @@ def home(project: Path) -> Path:
 def test_one_commit_of_plain_data_and_nothing_else(home: Path) -> None:
     with served() as (address, asked):
         plain, again, table, *refused = read(
-            address, home, {}, {}, {"name": "made/csv"},
-            {"name": "made/tar"}, {"name": "made/script"}, {"name": "made/foreign"},
-            {"name": "made/broken"}, {"name": "made/none"}, {"revision": "f" * 40},
+            address, home, {}, {}, {"dataset": "made/csv"},
+            {"dataset": "made/tar"}, {"dataset": "made/script"}, {"dataset": "made/foreign"},
+            {"dataset": "made/broken"}, {"dataset": "made/none"}, {"revision": "f" * 40},
             {"part": "dev"}, {"configuration": "odd"}, {"columns": COLUMNS | {"text": "odd"}},
         )  # fmt: skip
     where = "made/plain@0123456789ab/train"
@@ -200,7 +200,7 @@ def test_one_commit_of_plain_data_and_nothing_else(home: Path) -> None:
     assert plain["sha256"] != table["sha256"]
     assert table["rows"] == [["你好", "a", "made/csv@0123456789ab/train", 1]]
     expected = [
-        "found a data set of the kind webdataset", "DataFilesNotFoundError", "/etc/hosts",
+        "found a data set of the kind webdataset", "scripts are no longer supported", "/etc/hosts",
         "made/broken", "found no such data set or commit", "found no such data set or commit",
         "Available splits: ['train', 'test']", "Available: ['default']", "a column odd",
     ]  # fmt: skip
@@ -220,6 +220,6 @@ def test_without_a_network_no_older_copy_is_taken(home: Path) -> None:
     (older / "dataset_info.json").write_text('{"config_name": "default"}')
     with served() as (address, _asked):
         pass
-    for reason in read(address, home, {}, {"name": "made/csv"}):
+    for reason in read(address, home, {}, {"dataset": "made/csv"}):
         assert "found no answer from the hub (" in reason
         assert "use kind: datasets" in reason

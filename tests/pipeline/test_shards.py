@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import shards
+from pipeline.records import shards
 from pipeline.errors import DataError, ParamsError
 
 

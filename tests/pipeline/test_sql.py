@@ -16,10 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import artifacts
+from pipeline.collect import collect
 from pipeline.errors import SourceError
 from pipeline.schema.feeds import SqlSource
 from pipeline.sources import database, sql
 from pipeline.sources.delivery import Count, Delivery, Row
+from tests.helpers import changed
+from tests.helpers import rows as table_rows
 from tests.pipeline.postgres import OWNER, PASSWORD, Postgres, server
 
 COLUMNS = {"text": "text", "label": "label", "group": None, "created_at": None, "meta": []}
@@ -422,6 +426,21 @@ def test_a_source_larger_than_allowed_is_stopped(reviews: Path) -> None:
     delivery.count.allowed = 1_000_000
     with pytest.raises(SourceError, match="more than 1 MB"):
         list(delivery.rows)
+
+
+def test_no_report_tells_the_address(
+    reviews: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the whole stage, whose reading process gets the address from its environment."""
+    monkeypatch.setenv("OTHER_URL", postgres.url.replace(PASSWORD, "hunter22"))
+    good = wanted("SELECT * FROM reviews").model_dump(mode="json")
+    bad = good | {"name": "other", "url_from": "OTHER_URL", "required": False}
+    collect(changed({"collect.sources": [good, bad]}))
+    written = b"".join(path.read_bytes() for path in artifacts.COLLECT.iterdir())
+    assert b"password authentication failed" in written
+    for secret in (b"hunter22", OWNER.encode(), b"127.0.0.1", FILE.name.encode()):
+        assert secret not in written
+    assert len(table_rows(artifacts.COLLECT / artifacts.RECORDS)) == 2
 
 
 MEASURE = """

@@ -178,12 +178,12 @@ def read_synonyms(knobs: Knobs) -> dict[str, tuple[str, ...]]:
     if path is None:
         return {}
     file = Path(path)
-    inside = file.resolve().is_relative_to(artifacts.RAW.resolve())
+    inside = file.resolve().is_relative_to(artifacts.SYNONYMS.resolve())
     if not (inside and file.is_file()):
         raise DataError.at(
             "params.yaml, split.augment.synonyms",
             found=path,
-            allowed=_("a file below data/raw"),
+            allowed=_("a file below data/synonyms"),
             fix=_("Put the file there, or correct the path."),
         )
     return synonyms.parse(artifacts.read_text(file), path)

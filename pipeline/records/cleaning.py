@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import shards
+from pipeline.records import shards
 from pipeline.progress import Progress
 from pipeline.steps import cleaning, duplicates, near_duplicates, reasons
 from pipeline.steps.labelling import mapped

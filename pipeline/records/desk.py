@@ -24,7 +24,7 @@ from pipeline.steps.annotations import (
     read,
     workload,
 )
-from pipeline.trust import guideline
+from pipeline.records.trust import guideline
 
 if TYPE_CHECKING:
     import numpy as np
