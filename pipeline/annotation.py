@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
-from pipeline.records import desk
 from pipeline.errors import BusyError, DataError, MofangError, Problem
 from pipeline.i18n import _
 from pipeline.params import load
 from pipeline.quiet import be_quiet
+from pipeline.records import desk
+from pipeline.records.trust import guideline
 from pipeline.steps import exchange
 from pipeline.steps.annotations import ANNOTATOR, ROLES, parsed, read
-from pipeline.records.trust import guideline
 
 FOLDER = artifacts.WORK / "annotation"
 TORN = ".torn"

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import artifacts
-from pipeline.records import cleaning
 from pipeline.params import Params
+from pipeline.records import cleaning
 from pipeline.stage import run
 from pipeline.steps import reasons
 
@@ -31,7 +31,7 @@ def clean(params: Params) -> None:
 
 
 def write(folder: Path, tables: Iterable[pa.Table]) -> tuple[Counter[str], Counter[str]]:
-    """Write kept records, dropped ones and clusters; return how many each reason and cluster has."""
+    """Write kept and dropped records and clusters; return the counts of reasons and of clusters."""
     dropped: Counter[str] = Counter()
     clusters: Counter[str] = Counter()
     with (

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import artifacts
-from pipeline.records import dividing
 from pipeline.params import Params
+from pipeline.records import dividing
 from pipeline.stage import run
 from pipeline.steps import splitting
 

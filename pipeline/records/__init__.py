@@ -1,1 +1,1 @@
-"""Whole sets of records on the disk: in shards, cleaned, divided, and how far they can be trusted."""
+"""Whole sets of records on the disk: read in shards, cleaned, divided, judged."""

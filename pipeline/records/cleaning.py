@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.records import shards
 from pipeline.progress import Progress
+from pipeline.records import shards
 from pipeline.steps import cleaning, duplicates, near_duplicates, reasons
 from pipeline.steps.labelling import mapped
 from pipeline.steps.text import key

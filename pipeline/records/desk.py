@@ -12,6 +12,7 @@ from pipeline import artifacts
 from pipeline.errors import DataError
 from pipeline.i18n import Message, _
 from pipeline.params import Params
+from pipeline.records.trust import guideline
 from pipeline.schema.label import Annotation as Knobs
 from pipeline.schema.label import Label
 from pipeline.steps import agreement, assignment, consensus, exchange, labelling
@@ -24,7 +25,6 @@ from pipeline.steps.annotations import (
     read,
     workload,
 )
-from pipeline.records.trust import guideline
 
 if TYPE_CHECKING:
     import numpy as np

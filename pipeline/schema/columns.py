@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from pipeline.schema.knob import Section, contradiction, knob
 
-
 Words = Annotated[str, Field(max_length=200)]
 Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 

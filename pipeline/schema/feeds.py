@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.schema.knob import Section, contradiction, knob
-from pipeline.schema.origin import INSIDE, Columns, HubOrigin, PackageOrigin, Reader
+from pipeline.schema.origin import COMMIT, INSIDE, REPOSITORY, Columns, PackageOrigin, Reader
 
 BELOW_RAW = r"^data/raw/" + INSIDE
 ENVIRONMENT = r"^[A-Z][A-Z0-9_]*$"
@@ -144,9 +144,19 @@ class SqlSource(Stated, SqlQuery):
     kind: Literal["sql"] = knob("Kind", "A query to a database.")
 
 
-class HubSource(Stated, HubOrigin):
+class HubSource(Stated):
     """A data set of a hub, at one exact commit."""
 
+    kind: Literal["hub"] = knob("Kind", "A data set of the Hugging Face hub. Needs network access.")
+    dataset: str = knob(
+        "Data set", "Owner and name, as in SetFit/TREC-QC.", pattern=REPOSITORY, max_length=200
+    )
+    revision: str = knob(
+        "Commit",
+        "The full commit hash. A branch or a tag can change under you, so they are refused.",
+        pattern=COMMIT,
+        max_length=40,
+    )
     configuration: str | None = knob(
         "Configuration", "Of a data set that has several.", pattern=r"^[\w.-]+$", max_length=100
     )

@@ -11,6 +11,8 @@ from pipeline.schema.knob import Section, contradiction, knob
 SHA256 = r"^[0-9a-f]{64}$"
 SEGMENT = r"\.?[^./\\\x00-\x1f][^/\\\x00-\x1f]*"  # of a path; never . or ..
 INSIDE = rf"{SEGMENT}(/{SEGMENT})*$"  # the rest of a path that stays below where it starts
+REPOSITORY = r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$"
+COMMIT = r"^[0-9a-f]{40}$"
 PINNED = r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*$"
 
 
@@ -58,13 +60,13 @@ class HubOrigin(Section):
     name: str = knob(
         "Name",
         "Owner and model, as in sentence-transformers/all-MiniLM-L6-v2.",
-        pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$",
+        pattern=REPOSITORY,
         max_length=200,
     )
     revision: str = knob(
         "Commit",
         "The full commit hash. A branch or a tag can change under you, so they are refused.",
-        pattern=r"^[0-9a-f]{40}$",
+        pattern=COMMIT,
         max_length=40,
     )
 

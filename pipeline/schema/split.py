@@ -42,8 +42,8 @@ class Augment(Section):
     )
     methods: list[Literal["synonym", "insert", "delete", "swap"]] = knob(
         "Methods",
-        "synonym: other words of the same meaning (needs a table); insert: synonyms, or punctuation "
-        "marks where there are none; delete; swap: neighbouring words. Each copy takes one. Words "
+        "synonym: other words of the same meaning (needs a table); insert: synonyms, or "
+        "punctuation marks where there are none; delete; swap: neighbouring words. Each copy takes one. Words "
         "that negate, numbers and masks stay.",
         min_length=1,
         max_length=4,
@@ -53,8 +53,8 @@ class Augment(Section):
     )
     synonyms: str | None = knob(
         "Own synonyms",
-        "A file of yours, one group of synonyms a line, with tabs between. synonym needs it, insert "
-        "uses it.",
+        "A file of yours, one group of synonyms a line, with tabs between. synonym needs it, "
+        "insert uses it.",
         level="advanced",
         pattern=r"^data/synonyms/.+$",
         max_length=400,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pipeline.errors import SourceError, Text
@@ -254,7 +254,8 @@ def only_reads(connection: Connection) -> None:
     elif dialect == "sqlite":
         connection.exec_driver_sql("PRAGMA query_only = ON")
         # query_only and mode=ro do not keep ATTACH from making another file.
-        getattr(connection.connection.driver_connection, "set_authorizer")(allowed_in_sqlite)  # noqa: B009
+        driver: Any = connection.connection.driver_connection
+        driver.set_authorizer(allowed_in_sqlite)
     elif dialect in BY_STATEMENT:
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 

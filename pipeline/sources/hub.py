@@ -62,6 +62,8 @@ def ask_the_hub() -> None:
     """Let the libraries use the network, because params say so; they still report nothing."""
     os.environ |= {"HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
     os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
+    # Whatever of these is installed, the library would import: seconds, and gigabytes of addresses.
+    os.environ |= {"USE_TORCH": "0", "USE_TF": "0", "USE_JAX": "0"}
 
 
 def opened(place: str, *, configuration: str | None, part: str, revision: str | None) -> Any:

@@ -72,8 +72,8 @@ def refuse_missing(methods: Sequence[str], path: str | None) -> None:
         raise DataError.at(
             "params.yaml, split.augment.synonyms",
             found=_("null, with synonym among split.augment.methods"),
-            allowed=_("a file of yours below data/synonyms: one group of synonyms a line, with tabs "
-                      "between"),
+            allowed=_("a file of yours below data/synonyms: one group of synonyms a line, with "
+                      "tabs between"),
             fix=_("Name such a file, or take synonym out of split.augment.methods; no table comes "
                   "with Mofang."),
         )  # fmt: skip

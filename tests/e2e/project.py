@@ -27,7 +27,8 @@ ASKS = {
 NO_CACHE = shutil.ignore_patterns("__pycache__")
 COPIED = (
     "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore",
-    "data/raw/README.md", "data/annotations/README.md", "data/annotations/guideline.md", "data/synonyms/README.md",
+    "data/raw/README.md", "data/annotations/README.md", "data/annotations/guideline.md",
+    "data/synonyms/README.md",
     "data/snapshots/README.md", "models/base/README.md",
 )  # fmt: skip
 OPENINGS = [

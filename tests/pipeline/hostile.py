@@ -243,7 +243,7 @@ CASES = {
     "parquet-truncated": Case("a.parquet", lambda: parquet(text=["hello"], label=["x"])[:-30],
         "allowed a whole parquet file"),
     "parquet-flipped": Case("a.parquet",
-        lambda: flipped(parquet(text=[os.urandom(99).hex()] * 9, label=["x"] * 9), 60),
+        lambda: flipped(parquet(text=["hello", "you"] * 9, label=["x"] * 18), 20),
         "allowed a whole parquet file"),
     "parquet-nested": Case("a.parquet", lambda: parquet(text=[["hello"]], label=["x"]),
         "a.parquet:1: found the column text of the type list<"),

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from pipeline import annotation, artifacts
-from pipeline.records import desk
 from pipeline.annotation import append, file_of, only_writer
 from pipeline.errors import BusyError, DataError, StorageError
+from pipeline.records import desk
 from pipeline.steps.annotations import read
 from tests.helpers import ROOT, changed_text, record, write_records
 

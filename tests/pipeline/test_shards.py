@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.records import shards
 from pipeline.errors import DataError, ParamsError
+from pipeline.records import shards
 
 
 def square(number: int) -> int:

@@ -21,7 +21,7 @@ from pipeline.collect import collect
 from pipeline.errors import SourceError
 from pipeline.schema.feeds import SqlSource
 from pipeline.sources import database, sql
-from pipeline.sources.delivery import Count, Delivery, Row
+from pipeline.sources.delivery import Delivery, Row
 from tests.helpers import changed
 from tests.helpers import rows as table_rows
 from tests.pipeline.postgres import OWNER, PASSWORD, Postgres, server
@@ -210,15 +210,10 @@ def test_a_missing_sqlite_file_is_not_created(
 
 
 def test_a_sqlite_file_may_have_any_name(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = reviews.with_name("a b?c#d%41+文.db")
-    reviews.rename(odd)
     from sqlalchemy import URL
 
-    url = URL.create("sqlite", database=str(odd)).render_as_string()
-    monkeypatch.setenv(VARIABLE, url)
-    if "?" in url:  # an address cannot hold it unquoted
-        odd = odd.rename(odd.with_name("a b#d%41+文.db"))
-        monkeypatch.setenv(VARIABLE, f"sqlite:///{odd}")
+    odd = reviews.rename(reviews.with_name("a b?c#d%41+文.db"))
+    monkeypatch.setenv(VARIABLE, URL.create("sqlite", database=str(odd)).render_as_string())
     assert len(answer_of("SELECT * FROM reviews")) == 2
 
 
@@ -403,9 +398,8 @@ def test_types_of_postgres(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) 
     assert taken(query, text="json")[0][0].text == '{"a": null, "b": [1, "文"]}'
     said = refusal(query, text="raw")
     assert said.startswith("reviews:1: found bytes in the column raw")
-    assert "10000" in refusal("SELECT timestamp '99999-01-01' AS text, 1 AS label") or refusal(
-        "SELECT timestamp '99999-01-01' AS text, 1 AS label"
-    ).startswith("reviews: ")
+    late = "SELECT timestamp '99999-01-01' AS text, 1 AS label"
+    assert refusal(late).startswith("reviews: found timestamp too large")
     half = """SELECT '{"x": "\\ud800"}'::json AS text, 1 AS label"""
     assert refusal(half).startswith("reviews:1: ")
 
@@ -511,4 +505,3 @@ def test_short_secrets_do_not_cut_words() -> None:
 
     url = make_url("postgresql://a:b@db/x")
     assert database.hidden("a bad b at db: table", url, connecting=False) == "a bad … at …: table"
-    assert Count().read == 0
