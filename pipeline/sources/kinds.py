@@ -1,4 +1,4 @@
-"""Which module opens which kind of source. Each is imported only when its kind is used."""
+"""Which module opens which kind of source; each is imported only when its kind is used."""
 
 from __future__ import annotations
 

@@ -436,7 +436,8 @@ def variants() -> list[str]:
         for at, one in enumerate(of_each_kind(reader, columns))
     ]
     return [
-        changed_text({"collect.sources": [source, *every], **FULL}),
+        changed_text(FULL),
+        *(changed_text({"collect.sources": [one]}) for one in every),
         *(changed_text({"init.pretrained": one}) for one in (FOLDER, HUB)),
     ]
 
@@ -483,7 +484,10 @@ def texts(value: Any, where: str = "") -> Iterator[str]:
 
 @cache
 def fields() -> list[tuple[int, str]]:
-    """Return every text field of the schema: which file, and where in it."""
+    """Return every text field of the schema: which file, and where in it.
+
+    Several kinds of sources share a field of one name; it is tried in the first of them.
+    """
     found: dict[str, int] = {}
     for number, text in enumerate(variants()):
         for where in texts(check(text.encode(), NAME).model_dump(by_alias=True)):
@@ -498,8 +502,8 @@ FREE = "collect.sources.0.licence"  # takes any text, so every injection is trie
 def test_an_injection_is_refused_or_stored_as_it_is(path: Path, number: int, where: str) -> None:
     content = variants()[number].encode()
     turn = fields().index((number, where))
-    many = len(INJECTIONS) if where == FREE else 2
-    chosen = [INJECTIONS[(turn * 2 + at) % len(INJECTIONS)] for at in range(many)]
+    many = len(INJECTIONS) if where == FREE else 1
+    chosen = [INJECTIONS[(turn + at) % len(INJECTIONS)] for at in range(many)]
     for text in chosen:
         path.write_bytes(content)
         try:
