@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, ModelError, MofangError, Problem, StorageError
 from pipeline.i18n import _
@@ -70,32 +70,6 @@ def write_records(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(table, path, compression="zstd", row_group_size=65_536, store_schema=False)
-
-
-class RecordWriter:
-    """Writes tables one after the other into one parquet file, each as row groups of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.writer: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-    def write(self, table: pa.Table) -> None:
-        """Write a table; all of them have the same columns."""
-        import pyarrow.parquet as pq
-
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(
-                self.path, table.schema, compression="zstd", store_schema=False
-            )
-        if len(table):
-            self.writer.write_table(table, row_group_size=SHARD)
 
 
 def read_records(path: Path) -> pa.Table:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipeline import artifacts
 from pipeline.params import Params
 from pipeline.records import cleaning
+from pipeline.records.writing import RecordWriter
 from pipeline.stage import run
 from pipeline.steps import reasons
 
@@ -32,22 +33,29 @@ def clean(params: Params) -> None:
 
 def write(folder: Path, tables: Iterable[pa.Table]) -> tuple[Counter[str], Counter[str]]:
     """Write kept and dropped records and clusters; return the counts of reasons and of clusters."""
+    kept = artifacts.record_schema().append(text("language")).append(text("cluster"))
+    members = pa.schema([text(name) for name in ("cluster", "id", "label", "dropped_by")])
     dropped: Counter[str] = Counter()
     clusters: Counter[str] = Counter()
     with (
-        artifacts.RecordWriter(folder / artifacts.RECORDS) as kept_file,
-        artifacts.RecordWriter(folder / artifacts.DROPPED) as dropped_file,
-        artifacts.RecordWriter(folder / "clusters.parquet") as cluster_file,
+        RecordWriter(folder / artifacts.RECORDS, kept) as kept_file,
+        RecordWriter(folder / artifacts.DROPPED, kept.append(text("dropped_by"))) as dropped_file,
+        RecordWriter(folder / "clusters.parquet", members) as cluster_file,
     ):
         for table in tables:
             stays = pc.is_null(table["dropped_by"])
-            kept_file.write(table.filter(stays).drop_columns("dropped_by"))
-            dropped_file.write(table.filter(pc.invert(stays)))
+            kept_file.add(table.filter(stays))
+            dropped_file.add(table.filter(pc.invert(stays)))
             inside = table.filter(pc.is_valid(table["cluster"]))
-            cluster_file.write(inside.select(["cluster", "id", "label", "dropped_by"]))
+            cluster_file.add(inside)
             dropped.update(one for one in table["dropped_by"].to_pylist() if one is not None)
             clusters.update(inside["cluster"].to_pylist())
     return dropped, clusters
+
+
+def text(name: str) -> pa.Field:
+    """Return a column of text."""
+    return pa.field(name, pa.string())
 
 
 def waterfall(report: Mapping[str, Any]) -> list[tuple[str, int]]:

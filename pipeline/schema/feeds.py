@@ -41,6 +41,13 @@ class Stated(Section):
         "Required",
         "When a required source fails, the stage fails; an optional one is listed as missing.",
     )
+    label: str | None = knob(
+        "One label for all",
+        "Every record of this source gets it; null takes what the reader finds.",
+        level="advanced",
+        min_length=1,
+        max_length=200,
+    )
     limit: int | None = knob(
         "At most",
         "Take only so many records; null takes all.",

@@ -43,8 +43,8 @@ class Augment(Section):
     methods: list[Literal["synonym", "insert", "delete", "swap"]] = knob(
         "Methods",
         "synonym: other words of the same meaning (needs a table); insert: synonyms, or "
-        "punctuation marks where there are none; delete; swap: neighbouring words. Each copy takes one. Words "
-        "that negate, numbers and masks stay.",
+        "punctuation marks where there are none; delete; swap: neighbouring words. Each copy "
+        "takes one. Words that negate, numbers and masks stay.",
         min_length=1,
         max_length=4,
     )

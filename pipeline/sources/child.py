@@ -17,7 +17,8 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,8 @@ def read(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     source = parsed(job["source"])
     delivery = OPENERS[source.kind](source)
     delivery.count.allowed = job["limits"]["size"] * MEGABYTE
+    if source.label is not None:
+        delivery.rows = labelled(delivery.rows, source.label)
     limit = source.limit if source.sample == "first" else None
     records, size = write(source.name, delivery, limit, folder)
     count = delivery.count
@@ -100,7 +103,19 @@ def read(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         "files_skipped": count.skipped,
         "bytes": delivery.bytes,
         "sha256": delivery.sha256,
+        "notes": getattr(delivery, "notes", {}),
     }
+
+
+def labelled(rows: Iterator[Row], label: str) -> Iterator[Row]:
+    """Yield the rows with the one label that their source states."""
+    try:
+        for row in rows:
+            yield replace(row, label=label)
+    finally:
+        closing = getattr(rows, "close", None)
+        if closing is not None:
+            closing()
 
 
 def parsed(source: dict[str, Any]) -> Any:
@@ -114,7 +129,7 @@ def parsed(source: dict[str, Any]) -> Any:
 
 def write(name: str, delivery: Delivery, limit: int | None, folder: Path) -> tuple[int, int]:
     """Write the rows, at most ``limit``, and return how many they are and their bytes."""
-    from pipeline.sources.writing import RecordWriter
+    from pipeline.records.writing import RecordWriter
 
     records = size = 0
     allowed = delivery.count.allowed

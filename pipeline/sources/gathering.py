@@ -12,10 +12,10 @@ from pipeline import artifacts
 from pipeline.errors import Problem, SourceError
 from pipeline.i18n import _
 from pipeline.progress import Progress
+from pipeline.records.writing import RecordWriter
 from pipeline.sources import child, confined, merging
 from pipeline.sources.kinds import OPENERS as OPENERS
 from pipeline.sources.merging import Part
-from pipeline.sources.writing import RecordWriter
 
 STATED = ("name", "kind", "licence", "permitted_use", "personal_data", "required")
 Entry = dict[str, Any]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import record_schema
+from pipeline.records.writing import RecordWriter
 from pipeline.sources.child import content_of, identity
-from pipeline.sources.writing import RecordWriter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import artifacts
 from pipeline.errors import Problem, SourceError, Text
 from pipeline.i18n import _
+from pipeline.records.writing import RecordWriter
 from pipeline.sources.delivery import Count, Row
 
 if TYPE_CHECKING:
@@ -220,12 +221,14 @@ def add(folder: Path, state: State, taken: Taken) -> State:
 
 def write(path: Path, rows: Iterator[Row]) -> int:
     """Write rows to a parquet file, unless there are none, and return how many they are."""
-    written = 0
-    with artifacts.RecordWriter(path) as target:
-        while batch := list(itertools.islice(rows, BATCH)):
-            target.write(as_table(batch))
-            written += len(batch)
-    return written
+    batch = list(itertools.islice(rows, BATCH))
+    if not batch:
+        return 0
+    with RecordWriter(path, snapshot_schema()) as target:
+        while batch:
+            target.add(as_table(batch))
+            batch = list(itertools.islice(rows, BATCH))
+    return target.written
 
 
 def next_name(last: str) -> str:
@@ -240,7 +243,6 @@ def as_table(rows: Sequence[Row]) -> pa.Table:
     """Return rows as a snapshot holds them: the columns of a record that has no source yet."""
     import pyarrow as pa
 
-    columns = [one for one in artifacts.record_schema() if one.name not in ("id", "source")]
     values: dict[str, list[Any]] = {
         "text": [row.text for row in rows],
         "label": [row.label for row in rows],
@@ -248,8 +250,14 @@ def as_table(rows: Sequence[Row]) -> pa.Table:
         "created_at": [row.created_at for row in rows],
         "meta": [AS_TEXT.encode(row.meta) for row in rows],
     }
-    arrays = [pa.array(values[one.name], one.type) for one in columns]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(columns))
+    return pa.Table.from_pydict(values, schema=snapshot_schema())
+
+
+def snapshot_schema() -> pa.Schema:
+    """Return the columns of a record that has no source yet."""
+    import pyarrow as pa
+
+    return pa.schema([one for one in artifacts.record_schema() if one.name not in ("id", "source")])
 
 
 def settle(

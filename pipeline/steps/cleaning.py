@@ -17,7 +17,7 @@ Knobs = Mapping[str, Any]
 
 @dataclass
 class Samples:
-    """For each step and each reason, the texts with the lowest ids: a draw that repeats."""
+    """For each step and each reason, different texts with the lowest ids: a draw that repeats."""
 
     limit: int
     drawn: dict[str, list[tuple[str, str, str | None]]] = field(default_factory=dict)
@@ -25,6 +25,8 @@ class Samples:
     def offer(self, about: str, record: str, before: str, after: str | None) -> None:
         """Keep a sample while it is among the first of its kind."""
         drawn = self.drawn.setdefault(about, [])
+        if any(before == other for _record, other, _after in drawn):
+            return
         if self.limit and (len(drawn) < self.limit or record < drawn[-1][0]):
             drawn.append((record, before, after))
             drawn.sort(key=lambda sample: sample[0])

@@ -268,7 +268,6 @@ MODULES = {
     "huggingface-hub": None,
     "lxml_html_clean": None,
     "nncf": None,
-    "defusedxml": None,
     "pandas": None,
     "psycopg[binary]": None,
     "python-docx": "docx",

@@ -64,7 +64,7 @@ def params() -> dict[str, object]:
         {
             "name": "requests", "kind": "file", "path": "data/raw/requests.csv",
             "licence": "made for this test", "permitted_use": "tests", "personal_data": False,
-            "required": True, "limit": None, "sample": "first",
+            "required": True, "limit": None, "label": None, "sample": "first",
             "reader": {
                 "format": "auto", "encoding": "utf-8", "pattern": None, "unmatched": "fail",
                 "members": "*", "sheet": None,

@@ -45,7 +45,7 @@ def source(
     """Return a source of kind file; what belongs to its reader finds its place."""
     reader = READER | {name: changes.pop(name) for name in list(changes) if name in READER}
     made = {"name": "one", "kind": "file", "path": f"data/raw/{path}"} | STATED
-    made |= {"required": True, "limit": None, "sample": "first"}
+    made |= {"required": True, "limit": None, "label": None, "sample": "first"}
     return made | changes | {"reader": reader | {"columns": COLUMNS | dict(columns or {})}}
 
 

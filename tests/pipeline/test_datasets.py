@@ -230,7 +230,7 @@ def test_the_stage_collects_a_data_set(raw: Path) -> None:
     wanted = {
         "name": "saved", "kind": "datasets", "path": "data/raw/both", "part": "train",
         "licence": "made here", "permitted_use": "tests", "personal_data": False,
-        "required": True, "limit": 2, "sample": "first", "columns": columns,
+        "required": True, "limit": 2, "label": None, "sample": "first", "columns": columns,
     }  # fmt: skip
     collect(changed({"collect.sources": [wanted]}))
     found = stored(artifacts.COLLECT / artifacts.RECORDS)

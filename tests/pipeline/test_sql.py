@@ -34,7 +34,13 @@ FILE = Path("data/raw/reviews.db")
 def wanted(query: str, *, batch: int = 1000, **columns: Any) -> SqlSource:
     """Return a source of kind sql."""
     stated = {"name": "reviews", "licence": "made here", "permitted_use": "tests"}
-    stated |= {"personal_data": False, "required": True, "limit": None, "sample": "first"}
+    stated |= {
+        "personal_data": False,
+        "required": True,
+        "limit": None,
+        "label": None,
+        "sample": "first",
+    }
     asked = {"kind": "sql", "url_from": VARIABLE, "query": query, "batch": batch}
     return SqlSource.model_validate({**stated, **asked, "columns": COLUMNS | columns})
 

@@ -46,7 +46,13 @@ FOLDER = snapshots.SNAPSHOTS / "inbox"
 def source(feed: dict[str, Any], **changes: Any) -> StreamSource:
     """Return a source of kind stream."""
     stated = {"name": "inbox", "kind": "stream", "licence": "made here", "permitted_use": "tests"}
-    stated |= {"personal_data": False, "required": True, "limit": None, "sample": "first"}
+    stated |= {
+        "personal_data": False,
+        "required": True,
+        "limit": None,
+        "label": None,
+        "sample": "first",
+    }
     return StreamSource.model_validate(
         {**stated, "keep_snapshots": None, "keep_days": None, **changes, "feed": feed}
     )

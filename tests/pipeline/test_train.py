@@ -14,6 +14,7 @@ from pipeline import artifacts
 from pipeline.errors import BusyError, ModelError, StorageError
 from pipeline.modeling import architecture, baseline, checkpoints, fitting, training
 from tests.e2e.project import Project, requests
+from tests.helpers import changed
 
 LENGTHS = [int(length) for length in np.random.default_rng(3).integers(3, 40, 1_003)]
 
@@ -233,8 +234,9 @@ def test_a_saved_model_that_answers_differently_is_refused(
     start = tmp_path / "start"
     tokenizer.save_pretrained(start)
     card = {"task": "single_label", "labels": ["a", "b"], "max_tokens": 8}
-    switches = dict.fromkeys(("repair", "html", "unicode", "control", "white_space"), True)
-    (start / "mofang.json").write_text(json.dumps(card | {"normalize": switches}))
+    switches = changed().clean.normalize.model_dump()
+    told = card | {"normalize": switches, "mask": {"kinds": [], "region": "US"}}
+    (start / "mofang.json").write_text(json.dumps(told))
     fitting.save(model, start, tmp_path / "good", texts)
     original = type(model).save_pretrained
 

@@ -152,6 +152,7 @@ SOURCE: dict[str, Any] = {
     "personal_data": False,
     "required": True,
     "limit": None,
+    "label": None,
     "sample": "first",
     "answer": "file",
     "headers": {},

@@ -10,18 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.artifacts import SHARD
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-ROWS = 16_384  # records at most in a row group
 BYTES = 32 << 20  # of text at most in a row group; a single larger record stands alone
 
 
 class RecordWriter:
     """Collects records until a row group is full, then writes it; holds no more than that."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, rows: int = ROWS) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, *, rows: int = SHARD) -> None:
         import pyarrow.parquet as pq
 
         self.schema, self.rows, self.written = schema, rows, 0
