@@ -199,7 +199,7 @@ def scratch(name: str) -> Iterator[Path]:
     final.parent.mkdir(exist_ok=True)
     sweep(final)
     folder = final.with_name(f".{name}.tmp-{os.getpid()}")
-    with disk_full_explained(folder):
+    with disk_full_explained(final):
         try:
             folder.mkdir()
             yield folder

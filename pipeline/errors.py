@@ -7,7 +7,7 @@
     ├── SourceError      a source of data or of a model cannot be read
     ├── DataError        records do not fit the task
     ├── ModelError       a model folder is incomplete, damaged or not allowed
-    ├── GateError        a gate of validate is not met
+    ├── GateError        a gate of label or validate is not met
     ├── BusyError        somebody else works in the same folder
     └── StorageError     the disk is full or refuses to be written
 """
@@ -81,7 +81,7 @@ class ModelError(MofangError):
 
 
 class GateError(MofangError):
-    """A gate of ``validate`` is not met."""
+    """A gate of ``label`` or ``validate`` is not met."""
 
 
 class BusyError(MofangError):

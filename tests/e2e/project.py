@@ -73,7 +73,7 @@ def params() -> dict[str, object]:
             },
         }
     ]  # fmt: skip
-    values["label"] |= {"labels": sorted(ASKS), "mapping": {}}
+    values["label"] |= {"labels": sorted(ASKS), "mapping": {}, "definitions": {}}
     # Openings and endings repeat so much here that most requests are alike.
     values["clean"]["duplicates"]["near"]["threshold"] = 0.97
     values["init"] |= {"method": "scratch", "max_tokens": 24}

@@ -60,7 +60,8 @@ def test_git_sees_metrics_and_the_lock_only(built: Project) -> None:
         cwd=built.folder, text=True, capture_output=True, check=True,
     ).stdout.split()  # fmt: skip
     assert sorted(tracked) == [
-        "data/annotations/README.md", "data/raw/README.md", "data/raw/requests.csv", "dvc.lock",
+        "data/annotations/README.md", "data/annotations/guideline.md", "data/raw/README.md",
+        "data/raw/requests.csv", "data/snapshots/README.md", "data/synonyms/README.md", "dvc.lock",
         "models/base/README.md", "models/optimize/metrics.json", "models/test/metrics.json",
         "models/validate/metrics.json",
     ]  # fmt: skip
@@ -233,7 +234,7 @@ def test_a_full_disk_leaves_the_earlier_result(small_disk: Project) -> None:
     with pytest.raises(OSError, match="No space"):
         fill(data / "ballast")
     log = small_disk.stage("collect", code=1)
-    assert "data/collect: found no space left on the disk" in log
+    assert "collect: found no space left on the disk" in log
     assert (data / "collect/manifest.json").read_bytes() == before
     assert not list(data.glob(".*"))
     (data / "ballast").unlink()

@@ -326,7 +326,7 @@ def test_memory_does_not_grow_with_the_records(project: Path) -> None:
     written = pq.ParquetFile(artifacts.COLLECT / artifacts.RECORDS)
     assert written.metadata.num_rows == 300_000
     groups = [written.metadata.row_group(one).num_rows for one in range(written.num_row_groups)]
-    assert set(groups[:-1]) == {writing.ROWS}
+    assert set(groups[:-1]) == {artifacts.SHARD}
 
 
 # --- writing ------------------------------------------------------------------------------------

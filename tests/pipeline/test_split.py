@@ -43,7 +43,11 @@ def divided(
     records: list[dict[str, Any]], others: dict[str, object] | None = None, **changes: object
 ) -> dict[str, list[dict[str, Any]]]:
     write(records)
-    knobs: dict[str, object] = {"label.labels": LABELS, "label.mapping": {}}
+    knobs: dict[str, object] = {
+        "label.labels": LABELS,
+        "label.mapping": {},
+        "label.definitions": {},
+    }
     split(
         changed(
             knobs
@@ -133,7 +137,7 @@ def test_a_declared_label_without_records_is_an_error(project: Path) -> None:
 
 def test_records_without_the_columns_of_clean_and_label_are_divided_too(project: Path) -> None:
     write_records(artifacts.LABEL, many())
-    split(changed({"label.labels": LABELS, "label.mapping": {}}))
+    split(changed({"label.labels": LABELS, "label.mapping": {}, "label.definitions": {}}))
     assert len(rows(artifacts.part("train"))) == 160
     assert {one["difficulty"] for one in rows(artifacts.part("test"))} == {None}
 
