@@ -49,6 +49,12 @@ BLOCKS = {
 SHARED = re.compile("[\u0400-\u052f\u0600-\u06ff\u0900-\u09ff\u1200-\u137f]")
 FOREIGN = re.compile(f"[{SHARED.pattern[1:-1]}{''.join(BLOCKS.values())}]")
 SCRIPTS = {code: re.compile(f"[{block}]+") for code, block in BLOCKS.items()}
+# Chinese as it mostly is: Han letters, ASCII and these marks. Such a text only has to be counted.
+MARKS = re.compile(
+    "[\u2010-\u2027\u3001-\u3003\u3008-\u3011\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f]"
+)
+PLAIN_CHINESE = re.compile(f"[\x00-\x7f{MARKS.pattern[1:-1]}{BLOCKS['zh']}]*")
+NO_LETTERS = bytes(one for one in range(128) if not chr(one).isalpha())
 YIDDISH = re.compile("[\u05b7\u05b8\u05f0-\u05f2]")  # Hebrew letters, another language
 LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -129,6 +135,8 @@ def by_script(text: str, letter: str) -> tuple[str | None, float]:
 
     None where the script leaves the choice between languages.
     """
+    if "\u4e00" <= letter <= "\u9fff" and PLAIN_CHINESE.fullmatch(text):
+        return "zh", share_of_han(text)
     if SHARED.match(letter):
         return None, 1.0
     script = next(code for code, pattern in SCRIPTS.items() if pattern.match(letter))
@@ -143,6 +151,16 @@ def by_script(text: str, letter: str) -> tuple[str | None, float]:
         code = None
     count = (len(text) - len(others)) * WEIGHTS.get(script, 1)
     return code, count / (count + len("".join(LETTERS.findall(others))))
+
+
+def share_of_han(text: str) -> float:
+    """Return the weighted share of Han letters in a text of them, of ASCII and of marks."""
+    ascii_part = text.encode("ascii", "ignore")
+    latin = len(ascii_part.translate(None, NO_LETTERS))
+    if not latin:
+        return 1.0
+    han = len(text) - len(ascii_part) - len(MARKS.findall(text))
+    return han * WEIGHTS["zh"] / (han * WEIGHTS["zh"] + latin)
 
 
 def without(code: str, text: str) -> str:
