@@ -28,7 +28,8 @@ def clean(params: Params) -> None:
         dropped, clusters = write(folder, cleaning.finished(index, verdict))
         report = cleaning.report(index, dropped, clusters, knobs)
         artifacts.write_json(folder / artifacts.REPORT, report)
-        artifacts.write_csv(folder / "waterfall.csv", ("step", "records"), waterfall(report))
+        header = ("step", "kind", "from", "to", "records")
+        artifacts.write_csv(folder / "waterfall.csv", header, waterfall(report))
 
 
 def write(folder: Path, tables: Iterable[pa.Table]) -> tuple[Counter[str], Counter[str]]:
@@ -58,15 +59,19 @@ def text(name: str) -> pa.Field:
     return pa.field(name, pa.string())
 
 
-def waterfall(report: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Return how many records are left after each reason, in the order of the rules."""
+def waterfall(report: Mapping[str, Any]) -> list[tuple[str, str, int, int, int]]:
+    """Return a bar for what came, for each reason what it took away, and for what is left.
+
+    :returns: step, kind of bar, its right end, its left end, records.
+    """
     left = report["collected"]
-    rows = [("collected", left)]
+    bars = [("collected", "in", left, 0, left)]
     for reason in reasons.REASONS:
-        if reason in report["dropped"]:
-            left -= report["dropped"][reason]
-            rows.append((f"without {reason}", left))
-    return rows
+        count = report["dropped"].get(reason, 0)
+        if count:
+            bars.append((reason, "dropped", left, left - count, count))
+            left -= count
+    return [*bars, ("kept", "out", left, 0, left)]
 
 
 if __name__ == "__main__":

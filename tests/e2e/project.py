@@ -27,6 +27,7 @@ ASKS = {
 NO_CACHE = shutil.ignore_patterns("__pycache__")
 COPIED = (
     "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore",
+    ".dvc/plots/waterfall.json",
     "data/raw/README.md", "data/annotations/README.md", "data/annotations/guideline.md",
     "data/synonyms/README.md",
     "data/snapshots/README.md", "models/base/README.md",

@@ -84,9 +84,13 @@ def test_the_same_records_give_the_same_bytes(project: Path) -> None:
 def test_the_waterfall_ends_at_what_was_kept(project: Path) -> None:
     told = cleaned()
     lines = (artifacts.CLEAN / "waterfall.csv").read_text().splitlines()
-    assert lines[:2] == ["step,records", f"collected,{len(MESSY)}"]
-    assert int(lines[-1].rpartition(",")[2]) == told["kept"]
-    assert len(lines) == 2 + len(told["dropped"]), "a line for every reason that dropped one"
+    assert lines[:2] == ["step,kind,from,to,records", f"collected,in,{len(MESSY)},0,{len(MESSY)}"]
+    assert lines[-1] == f"kept,out,{told['kept']},0,{told['kept']}"
+    bars = [line.split(",") for line in lines[2:-1]]
+    assert {bar[0]: int(bar[4]) for bar in bars} == told["dropped"], "a bar for every reason"
+    ends = [len(MESSY), *(int(bar[3]) for bar in bars)]
+    assert [int(bar[2]) for bar in bars] == ends[:-1], "each bar starts where the one before ended"
+    assert ends[-1] == told["kept"]
 
 
 def test_samples_show_each_step_and_reason_without_anybodys_data(project: Path) -> None:
