@@ -1,6 +1,6 @@
 """Clean a data set of any size: shards in all cores, then one look at what repeats across them.
 
-Only hashes, lengths and times of the records stay in memory, about 60 bytes each; the keys of the
+Only hashes, lengths and times of the records stay in memory, about 70 bytes each; the keys of the
 near-duplicate search and the texts it compares lie in a work folder.
 """
 
