@@ -208,10 +208,14 @@ def scratch(name: str) -> Iterator[Path]:
 
 
 def sweep(final: Path) -> None:
-    """Remove what earlier, killed runs left beside ``final``; a living process keeps its own."""
+    """Remove what earlier, killed runs left beside ``final``; another living process keeps its own.
+
+    What bears this process's number is from an earlier one: in a container numbers come again.
+    """
     for pattern in (f".{final.name}.tmp-*", f".{final.name}.old-*"):
         for leftover in final.parent.glob(pattern):
-            if not is_alive(int(leftover.name.rpartition("-")[2])):
+            number = int(leftover.name.rpartition("-")[2])
+            if number == os.getpid() or not is_alive(number):
                 shutil.rmtree(leftover, ignore_errors=True)
 
 

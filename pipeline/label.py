@@ -48,7 +48,7 @@ def label(params: Params) -> None:
         artifacts.write_records(folder / artifacts.DROPPED, dropped)
         artifacts.write_json(folder / artifacts.REPORT, report)
         trust.write(folder, table, found)
-    agreement.gate(found.agreement, knobs.agreement.min_alpha)
+    agreement.gate(found.agreement, knobs.agreement.min_alpha, knobs.agreement.min_records)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def examine(
         doubts=doubts if knobs.suspects.enabled else None,
         weighed=weighed,
         agreement=agreement.measure(
-            votes, knobs.labels, **knobs.agreement.model_dump(exclude={"min_alpha"})
+            votes, knobs.labels, **knobs.agreement.model_dump(exclude={"min_alpha", "min_records"})
         ),
         disputes=consensus.disputes(ids, said, dict(zip(voted, weighed.quality, strict=True))),
         checks=consensus.checks(ids, said, checked=annotation.checked, seed=annotation.seed),

@@ -80,6 +80,14 @@ class Agreement(Section):
         ge=-1,
         le=1,
     )
+    min_records: int = knob(
+        "Least overlap",
+        "The gate needs so many records that several people labelled: two records on which all "
+        "agree prove nothing.",
+        unit="records",
+        ge=2,
+        le=1_000_000,
+    )
     bootstrap_samples: int = knob(
         "Bootstrap samples",
         "More make the intervals steadier and take longer.",

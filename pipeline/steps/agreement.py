@@ -339,10 +339,11 @@ def quantiles(values: Numbers, tail: float) -> Numbers:
     return ends
 
 
-def gate(found: Agreement, min_alpha: float | None) -> None:
+def gate(found: Agreement, min_alpha: float | None, min_records: int) -> None:
     """Stop the pipeline when annotators agree too little, or when nobody can say.
 
     :param min_alpha: what the lower end of α's interval has to reach; None asks for nothing.
+    :param min_records: how many records at least two people have to have labelled.
     :raises GateError: saying what was found.
     """
     if min_alpha is None:
@@ -353,6 +354,13 @@ def gate(found: Agreement, min_alpha: float | None) -> None:
             where,
             found=REASONS[alpha.reason or NO_OVERLAP],
             allowed=_("a lower end of Krippendorff's alpha >= {bound}", bound=f"{min_alpha:.4f}"),
+            fix=_("Let several people label the same records, or set min_alpha to null."),
+        )
+    if found.overlap < min_records:
+        raise GateError.at(
+            "label, agreement.min_records",
+            found=_("{count} records that several people labelled", count=found.overlap),
+            allowed=_("at least {minimum}", minimum=min_records),
             fix=_("Let several people label the same records, or set min_alpha to null."),
         )
     if alpha.low < min_alpha:

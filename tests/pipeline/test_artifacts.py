@@ -64,6 +64,21 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} == {"out", f".out.tmp-{os.getppid()}"}
 
 
+def test_a_killed_run_that_had_our_number_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container the numbers of processes come again."""
+    monkeypatch.chdir(tmp_path)
+    for left in (tmp_path / f".out.tmp-{os.getpid()}", tmp_path / f"work/.clean.tmp-{os.getpid()}"):
+        left.mkdir(parents=True)
+        (left / "half").write_text("of an earlier run")
+    made(tmp_path / "out", "whole")
+    with artifacts.scratch("clean") as folder:
+        assert not list(folder.iterdir())
+    assert not list((tmp_path / "work").iterdir())
+    assert not (tmp_path / "out/half").exists()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_said_in_one_way(tmp_path: Path, number: int) -> None:
     with pytest.raises(StorageError, match="found no space left on the disk"):

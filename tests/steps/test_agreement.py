@@ -227,14 +227,23 @@ def test_the_gate_reads_the_lower_end() -> None:
     found = of(FOUR, "12345")
     assert found.alpha.value is not None
     assert found.alpha.low is not None
-    gate(found, None)
-    gate(found, found.alpha.low)
+    gate(found, None, 2)
+    gate(found, found.alpha.low, 2)
     with pytest.raises(GateError, match=r"alpha 0\.74.., interval .* allowed a lower end"):
-        gate(found, found.alpha.value)
+        gate(found, found.alpha.value, 2)
+
+
+def test_a_few_records_prove_nothing() -> None:
+    """Perfect agreement on two records has the interval from 1 to 1."""
+    found = of(votes("ab", "ab"), "ab")
+    assert found.alpha.low == 1.0
+    gate(found, 0.8, 2)
+    with pytest.raises(GateError, match=r"min_records: found 2 records .* allowed at least 30"):
+        gate(found, 0.8, 30)
 
 
 @pytest.mark.parametrize("said", [[], votes("abc"), votes("aa", "aa")])
 def test_the_gate_is_not_met_where_nothing_can_be_measured(said: Votes) -> None:
-    gate(of(said, "abc"), None)
+    gate(of(said, "abc"), None, 2)
     with pytest.raises(GateError, match=r"label, agreement\.min_alpha"):
-        gate(of(said, "abc"), -1.0)
+        gate(of(said, "abc"), -1.0, 2)
