@@ -218,7 +218,7 @@ def overview(desk: Desk, knobs: Label) -> Iterator[Message]:
     spoken = [one for one in desk.said if one is not None]
     votes = [dict(one.single()) for one in spoken if one.votes]
     found = agreement.measure(
-        votes, knobs.labels, **knobs.agreement.model_dump(exclude={"min_alpha"})
+        votes, knobs.labels, **knobs.agreement.model_dump(exclude={"min_alpha", "min_records"})
     ).alpha
     if found.value is None:
         yield _("agreement: {reason}", reason=agreement.REASONS[found.reason or ""])
