@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.artifacts import WORK
 from pipeline.i18n import _
-from pipeline.sources import reading
+from pipeline.sources import fetching, reading
 from pipeline.sources.delivery import Count, Delivery, Row
 from pipeline.sources.file import deliver
 from pipeline.sources.paging import first_page, items_of, next_page, parsed
@@ -31,17 +31,13 @@ class Chunks(Protocol):
     def overlap(self) -> int: ...
 
 
-class Wanted(Protocol):
+class Wanted(fetching.Wanted, Protocol):
     """A source of kind ``http`` (``pipeline.schema.web.HttpSource``)."""
 
     @property
     def name(self) -> str: ...
     @property
-    def url(self) -> str: ...
-    @property
     def answer(self) -> str: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
     @property
     def reader(self) -> reading.Reader: ...
     @property
@@ -52,16 +48,6 @@ class Wanted(Protocol):
     def next_page(self) -> Any: ...
     @property
     def max_pages(self) -> int: ...
-    @property
-    def requests_per_second(self) -> float: ...
-    @property
-    def timeout(self) -> float: ...
-    @property
-    def max_size(self) -> int: ...
-    @property
-    def max_seconds(self) -> float: ...
-    @property
-    def allowed_hosts(self) -> Sequence[str]: ...
 
 
 def open_source(source: Wanted) -> Delivery:
