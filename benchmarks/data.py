@@ -335,8 +335,8 @@ def main() -> None:
     sizes = sorted({size for size in (10_000, 100_000, largest) if size <= largest})
     whole(sizes)
     beside_datatrove()
-    for count in (SLOW_RECORDS, 100_000):
-        near_duplicates(min(count, largest))
+    for count in sorted({min(count, largest) for count in (SLOW_RECORDS, 100_000)}):
+        near_duplicates(count)
     from benchmarks import language
 
     language.main()
