@@ -30,7 +30,7 @@ from types import SimpleNamespace as N
 from pipeline.quiet import be_quiet
 from pipeline.errors import SourceError
 be_quiet()
-from pipeline.sources import hub
+from pipeline.sources import child, hub
 answers = []
 for wanted in json.loads(sys.argv[1]):
     wanted["columns"] = N(**wanted["columns"])
@@ -41,6 +41,7 @@ for wanted in json.loads(sys.argv[1]):
     except SourceError as error:
         answers.append(error.render("en"))
 print(json.dumps(answers))
+child.leave(0)
 """
 
 
