@@ -29,11 +29,13 @@ from pipeline.errors import ParamsError, Problem, Text
 from pipeline.i18n import Message, _
 from pipeline.schema.clean import Clean
 from pipeline.schema.collect import Collect
+from pipeline.schema.init import Init
 from pipeline.schema.judgement import Optimize, Test, Validate
 from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.label import Label
-from pipeline.schema.model import Init, Train
+from pipeline.schema.search import Search
 from pipeline.schema.split import Split
+from pipeline.schema.train import Train
 
 MAX_BYTES = 64 * 1024
 UNIONS = ("pretrained", "feed", "next_page")  # fields that hold one of several kinds
@@ -47,7 +49,7 @@ Steps = tuple[str | int, ...]
 
 
 class Params(Section):
-    """All knobs, one section a stage."""
+    """All knobs, one section a stage, and that of the search."""
 
     collect: Collect = knob("Collect", "Where raw records come from.")
     clean: Clean = knob("Clean", "Which texts stay, and how they are written.")
@@ -58,6 +60,7 @@ class Params(Section):
     validate_: Validate = knob("Validate", "Whether the model may go on.", alias="validate")
     test: Test = knob("Test", "How good the model is.")
     optimize: Optimize = knob("Optimize", "How the model becomes small and fast.")
+    search: Search = knob("Search", "Which knobs a search tries; no stage reads this.")
 
     @model_validator(mode="after")
     def nothing_frozen_from_scratch(self) -> Params:

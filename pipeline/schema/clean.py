@@ -221,7 +221,9 @@ class Duplicates(Section):
         "matter.",
     )
     contradictions: bool = knob(
-        "Drop contradictions", "Drops all records whose text stands there with several labels."
+        "Drop contradictions",
+        "Drops all records whose text stands there with several labels. Turn it off for ratings: "
+        "people seldom give the same number.",
     )
     near: Near = knob("Near-duplicates", "Texts that are almost the same.")
 

@@ -16,10 +16,14 @@ class Validate(Section):
     """Whether the model may go on."""
 
     gates: list[Gate] = knob(
-        "Gates", "Each must hold on the validation part, as in macro_f1 >= 0.85.", max_length=50
+        "Gates",
+        "Each must hold on the validation part, as in macro_f1 >= 0.85 or mae <= 0.9.",
+        max_length=50,
     )
     better_than_baseline: bool = knob(
-        "Better than the baseline", "The model's macro-F1 must be above the cheap model's."
+        "Better than the baseline",
+        "The model's main figure (macro-F1; R² for numbers) must be above that of the best cheap "
+        "model.",
     )
     batch_size: int = knob(
         "Batch size", "Texts at once; changes time and memory only.",
@@ -63,11 +67,14 @@ class Optimize(Section):
         "Choose the", "Among the variants that keep the two limits below."
     )
     max_points_lost: float = knob(
-        "Loss at most", "Macro-F1 that a variant may lose on the validation part.",
+        "Loss at most",
+        "What a variant may lose of the main figure (macro-F1; R² for numbers), in hundredths.",
         unit="points", ge=0.0, le=100.0,
     )  # fmt: skip
     min_agreement: float = knob(
-        "Agreement at least", "Share of validation records that get the label they got before.",
+        "Agreement at least",
+        "Share of validation records that get the answer they got before; numbers may differ by a "
+        "tenth of a standard deviation.",
         unit="share", ge=0.0, le=1.0,
     )  # fmt: skip
     rounds: int = knob(

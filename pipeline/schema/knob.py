@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+LARGEST_SEED = 2**31 - 1
+
 
 class Section(BaseModel):
     """A group of knobs: frozen, strict (no text where a number belongs), no unknown keys."""
@@ -24,6 +26,7 @@ def knob(
     *,
     unit: str = "",
     level: Literal["basic", "advanced"] = "basic",
+    search: dict[str, Any] | None = None,
     **bounds: Any,
 ) -> Any:
     """Describe one field.
@@ -31,12 +34,23 @@ def knob(
     :param help: what it does and what it costs, in one or two sentences.
     :param unit: of the value; empty where it has none.
     :param level: ``advanced`` fields are folded away in forms.
+    :param search: the values that a search tries, from ``between`` or ``one_of``; None where a
+        search must not touch the field.
     :param bounds: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``min_length``,
         ``max_length``.
     """
-    return Field(
-        title=title, description=help, json_schema_extra={"unit": unit, "level": level}, **bounds
-    )
+    extra: dict[str, Any] = {"unit": unit, "level": level} | ({"search": search} if search else {})
+    return Field(title=title, description=help, json_schema_extra=extra, **bounds)
+
+
+def between(low: float, high: float, *, log: bool = False) -> dict[str, Any]:
+    """Return a search range; whole numbers where both ends are, even factors when ``log``."""
+    return {"low": low, "high": high, "log": log}
+
+
+def one_of(*choices: str | float | bool) -> dict[str, Any]:
+    """Return a search range of single values."""
+    return {"choices": list(choices)}
 
 
 def contradiction(text: str, /, **values: object) -> PydanticCustomError:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pipeline.schema.knob import Section, contradiction, knob
 
 LabelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+JOINT = "|"  # stands between the labels of one record, see steps.targets
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
@@ -117,12 +118,46 @@ class Suspects(Section):
     seed: int = knob("Seed", "Which record is in which fold.", level="advanced", ge=0, le=2**31 - 1)
 
 
+class Numbers(Section):
+    """Which numbers a record can have as its label, regression only."""
+
+    low: float | None = knob(
+        "Lowest", "Smaller ones are refused; null: none are.",
+        level="advanced", ge=-1e15, le=1e15,
+    )  # fmt: skip
+    high: float | None = knob(
+        "Highest", "Larger ones are refused; null: none are.",
+        level="advanced", ge=-1e15, le=1e15,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def low_is_low(self) -> Numbers:
+        """The lowest lies below the highest."""
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise contradiction("low that is not below high")
+        return self
+
+
 class Label(Section):
     """The labels of the task."""
 
-    labels: list[LabelName] = knob(
-        "Labels", "Every label of the task; others are refused.", min_length=2, max_length=1_000
+    task: Literal["single_label", "multi_label", "regression"] = knob(
+        "Task",
+        "single_label: one of the labels; multi_label: any number of them; regression: a number.",
     )
+    labels: list[LabelName] = knob(
+        "Labels",
+        "Every label of the task; others are refused. Empty for regression.",
+        max_length=1_000,
+    )
+    separator: str = knob(
+        "Separator",
+        "multi_label: what stands between labels in a cell of the source.",
+        level="advanced",
+        min_length=1,
+        max_length=5,
+    )
+    numbers: Numbers = knob("Numbers", "regression: which numbers can be.")
     definitions: dict[str, Definition] = knob(
         "Definitions", "Label → what it means, with examples, for annotators.", max_length=1_000
     )
@@ -150,6 +185,21 @@ class Label(Section):
     @model_validator(mode="after")
     def mapping_leads_to_labels(self) -> Label:
         """A label that is not declared could never be learnt."""
+        if self.task == "regression":
+            named = (self.labels, self.mapping, self.definitions, self.rules)
+            if any(named) or self.consensus == "cleanlab":
+                raise contradiction(
+                    "labels, mapping, definitions, rules or consensus cleanlab, which the task "
+                    "regression does not have"
+                )
+            return self
+        if len(self.labels) < 2:
+            raise contradiction("fewer than two labels")
+        if self.task == "multi_label":
+            if any(JOINT in one for one in self.labels):
+                raise contradiction("a label with {sign} in its name", sign=JOINT)
+            if self.consensus == "cleanlab":
+                raise contradiction("consensus cleanlab, which the task multi_label does not have")
         if len(set(self.labels)) < len(self.labels):
             raise contradiction("a label twice in labels")
         unknown = sorted(set(self.mapping.values()) - set(self.labels))

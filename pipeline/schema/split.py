@@ -81,7 +81,8 @@ class Split(Section):
     shares: Shares = knob("Shares", "How much each part gets.")
     min_per_label: int = knob(
         "Fewest per label",
-        "Every label needs so many records in every part, or the stage fails.",
+        "Every label needs so many records in every part, or the stage fails; for numbers every "
+        "part.",
         unit="records",
         ge=1,
         le=10_000,

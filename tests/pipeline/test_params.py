@@ -96,7 +96,7 @@ PROBLEMS = [
     ("licence", "2026", "collect.sources.0.licence",
      "found 2026, allowed text. Put it into quotes."),
     ("licence", "''", "collect.sources.0.licence", "found '', allowed at least 1 characters."),
-    ("schedule", "lin", "train.schedule", "found 'lin', allowed one of 'linear', 'cosine', 'con"),
+    ("family", "enc", "init.scratch.family", "found 'enc', allowed one of 'encoder', 'decode"),
     ("labels", "5", "label.labels", "found 5, allowed a list."),
     ("variants", "[]", "optimize.variants", "found [], allowed at least 1 entries."),
     ("shares", "1", "split.shares", "found 1, allowed names with values."),
@@ -276,7 +276,7 @@ SAVED = [
     (r"\n  learning_rate: (\S+)", "train.learning_rate", 1.0),
     (r"\n  learning_rate: (\S+)", "train.learning_rate", 0.30000000000000004),
     (r"\n  better_than_baseline: (\S+)", "validate.better_than_baseline", False),
-    (r"\n  schedule: (\S+)", "train.schedule", "cosine"),
+    (r"\n  l1: (\S+)", "train.l1", 0.5),
     (r"\n      licence: (.+)", "collect.sources.0.licence", "no"),
     (r"\n      licence: (.+)", "collect.sources.0.licence", "null"),
     (r"\n      licence: (.+)", "collect.sources.0.licence", "1e5"),
@@ -294,7 +294,7 @@ SAVED = [
     (r"\n  gates:.*\n +- (.+)", "validate.gates.0", "accuracy >= 0.5"),
     (r"\n  mapping:.*\n +(\"(?:.+\n)+?)\nsplit", "label.mapping", {"x: y": "human"}),
     (r"\n    \"HUM:\*\": (\S+)", "label.mapping.HUM:*", "entity"),
-    (r"(\S+)\s*\Z", "optimize.seed", 7),
+    (r"(\S+)\s*\Z", "search.seed", 7),
 ]  # fmt: skip
 
 
@@ -362,7 +362,7 @@ def test_a_list_that_is_not_indented_can_be_changed(path: Path) -> None:
 REFUSED = [
     ("train.epochs", 0), ("train.epochs", "3"), ("train.epochs", None), ("train.epochs", 10**5000),
     ("train.epochs", 3.0), ("train.epochs", True), ("train.learning_rate", float("nan")),
-    ("train.learning_rate", float("inf")), ("train.schedule", "no"),
+    ("train.learning_rate", float("inf")), ("train.schedule.kind", "no"),
     ("validate.gates", ["accuracy"]), ("validate.gates", "accuracy >= 1"),
     ("label.mapping", {"a": "nowhere"}), ("split.shares.train", 0.9),
     ("collect.sources", []), ("collect.sources.0.licence", "x" * MAX_BYTES),
