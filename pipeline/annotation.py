@@ -26,6 +26,7 @@ from pipeline.records import desk
 from pipeline.records.trust import guideline
 from pipeline.steps import exchange
 from pipeline.steps.annotations import ANNOTATOR, ROLES, parsed, read
+from pipeline.steps.scheme import Scheme
 
 FOLDER = artifacts.WORK / "annotation"
 TORN = ".torn"
@@ -164,17 +165,15 @@ def assign(wanted: argparse.Namespace) -> None:
     waiting = desk.read_queue(FOLDER / desk.QUEUE)
     given = desk.assign(now, waiting, wanted.annotators, params.label.annotation)
     for name, items in given.items():
-        path = hand_out(f"for-{name}", items, wanted.format, params.label.labels)
+        path = hand_out(f"for-{name}", items, wanted.format, now.scheme)
         say(_("{count} records for {name}: {path}", count=len(items), name=name, path=path))
 
 
 def export(wanted: argparse.Namespace) -> None:
     """Write records for another tool, with the labels they have now."""
-    params = load()
-    items = desk.items(desk.Desk.load(params), wanted.of)
-    path = hand_out(
-        wanted.of, items, wanted.format, params.label.labels, verdict=wanted.of == desk.CHECKS
-    )
+    now = desk.Desk.load(load())
+    items = desk.items(now, wanted.of)
+    path = hand_out(wanted.of, items, wanted.format, now.scheme, verdict=wanted.of == desk.CHECKS)
     say(_("{count} records in {path}", count=len(items), path=path))
 
 
@@ -182,7 +181,7 @@ def hand_out(
     name: str,
     items: Sequence[exchange.Item],
     form: str,
-    labels: Sequence[str],
+    scheme: Scheme,
     *,
     verdict: bool = False,
 ) -> Path:
@@ -191,20 +190,19 @@ def hand_out(
     version = guideline()
     if form == LABEL_STUDIO:
         path = FOLDER / f"{name}.json"
-        artifacts.write_json(path, exchange.to_label_studio(items, version))
-        artifacts.write_bytes(FOLDER / "interface.xml", exchange.interface(labels).encode())
+        artifacts.write_json(path, exchange.to_label_studio(items, version, scheme))
+        artifacts.write_bytes(FOLDER / "interface.xml", exchange.interface(scheme).encode())
         return path
     path = FOLDER / f"{name}.csv"
-    text = exchange.to_csv(items, version, verdict=verdict)
+    text = exchange.to_csv(items, version, scheme, verdict=verdict)
     artifacts.write_bytes(path, text.encode("utf-8-sig"))  # else Excel misreads Chinese
     return path
 
 
 def take_in(wanted: argparse.Namespace) -> None:
     """Add the annotations of a file to those there; what stands there already is left out."""
-    params = load()
-    now = desk.Desk.load(params)
-    task = exchange.Task(params.label.labels, frozenset(now.ids))
+    now = desk.Desk.load(load())
+    task = exchange.Task(now.scheme, frozenset(now.ids))
     reader = exchange.from_label_studio if wanted.format == LABEL_STUDIO else exchange.from_csv
     arrived = reader(foreign(wanted.file), str(wanted.file), task, wanted.annotator, wanted.role)
     people: dict[str, list[exchange.Entry]] = {}
@@ -212,7 +210,7 @@ def take_in(wanted: argparse.Namespace) -> None:
         people.setdefault(entry["annotator"], []).append(entry)
     files = {name: file_of(name) for name in people}  # all names are allowed, or nothing is written
     for name, entries in people.items():
-        new, known = import_into(files[name], entries, params.label.labels)
+        new, known = import_into(files[name], entries, now.scheme)
         say(
             _(
                 "{path}: {new} added, {known} were there already",
@@ -241,14 +239,12 @@ def foreign(path: Path) -> str:
         ) from error
 
 
-def import_into(
-    path: Path, entries: Sequence[exchange.Entry], labels: Sequence[str]
-) -> tuple[int, int]:
+def import_into(path: Path, entries: Sequence[exchange.Entry], scheme: Scheme) -> tuple[int, int]:
     """Add what does not stand in a file yet; return how many lines are new and how many known."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     with only_writer(path):
         lines = artifacts.read_text(path).split("\n") if path.exists() else []
-        there = read({str(path): lines}, labels)
+        there = read({str(path): lines}, scheme)
         new, known = exchange.not_there(entries, there, moment)
         return add(path, new), known
 

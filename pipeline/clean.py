@@ -16,14 +16,16 @@ from pipeline.records import cleaning
 from pipeline.records.writing import RecordWriter
 from pipeline.stage import run
 from pipeline.steps import reasons
+from pipeline.steps.scheme import Cells
 
 
 def clean(params: Params) -> None:
     """Normalize, filter and count: kept and dropped records add up to the collected ones."""
     knobs = params.clean.model_dump()
     source = artifacts.COLLECT / artifacts.RECORDS
+    cells = Cells(params.label.task, params.label.separator, params.label.mapping)
     with artifacts.output_folder(artifacts.CLEAN) as folder, artifacts.scratch("clean") as work:
-        index = cleaning.wash_all(source, work, knobs, params.label.mapping)
+        index = cleaning.wash_all(source, work, knobs, cells)
         verdict = cleaning.compare(index, knobs["duplicates"])
         dropped, clusters = write(folder, cleaning.finished(index, verdict))
         report = cleaning.report(index, dropped, clusters, knobs)

@@ -1,4 +1,4 @@
-"""Label: one label a record, from its source or, where people said otherwise, from them."""
+"""Label: what each record is, by its source or, where people said otherwise, by them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipeline.stage import run
 from pipeline.steps import agreement, labelling, reasons, rules
 from pipeline.steps.annotations import by_record
 from pipeline.steps.annotations import read as read_annotations
+from pipeline.steps.scheme import Scheme
 
 
 def label(params: Params) -> None:
@@ -21,19 +22,21 @@ def label(params: Params) -> None:
     """
     knobs = params.label
     table = artifacts.read_records(artifacts.CLEAN / artifacts.RECORDS)
-    entries = read_annotations(artifacts.read_annotations(), knobs.labels)
+    scheme = Scheme.of(knobs)
+    entries = read_annotations(artifacts.read_annotations(), scheme)
     spoken = by_record(entries)
     said = [spoken.get(record) for record in table["id"].to_pylist()]
-    sourced = [labelling.mapped(one, knobs.mapping) for one in table["label"].to_pylist()]
-    decided = [labelling.settle(one, who) for one, who in zip(sourced, said, strict=True)]
+    cells = table["label"].to_pylist()
+    sourced = [scheme.sourced(one) for one in cells]
+    decided = [labelling.settle(*one, scheme) for one in zip(sourced, said, strict=True)]
+    labelling.refuse_strange(decided, cells, table["meta"].to_pylist(), scheme)
     ruled = rules.apply(
         table["text"].to_pylist() if knobs.rules else [""] * len(table),
         [one.label for one in decided],
         [rule.model_dump() for rule in knobs.rules],
+        scheme,
     )
     decided = [labelling.ruled(*one) for one in zip(decided, ruled.labels, strict=True)]
-    labels = [one.label for one in decided]
-    labelling.refuse_unknown(labels, table["meta"].to_pylist(), knobs.labels)
 
     found = trust.examine(table, decided, said, knobs)
     table = trust.with_columns(table, found)

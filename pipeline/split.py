@@ -17,11 +17,11 @@ def split(params: Params) -> None:
 
     Records in = records of the parts + dropped ones; varied copies are counted beside them.
     """
-    knobs, columns = params.split.model_dump(), params.clean.columns
+    knobs, columns, task = params.split.model_dump(), params.clean.columns, params.label.task
     table = artifacts.read_records(artifacts.LABEL / artifacts.RECORDS)
     synonyms = dividing.read_synonyms(knobs["augment"])
     splitting.refuse_single(dividing.column(table, "label"))
-    division = dividing.divide(table, knobs)
+    division = dividing.divide(table, knobs, task)
     table = table.append_column("part", pa.array(division.parts, pa.string()))
     table, dropped_by, fitted = dividing.with_features(
         table,
@@ -35,15 +35,16 @@ def split(params: Params) -> None:
     dropped = table.append_column("dropped_by", pa.array(dropped_by, pa.string()))
     dropped = dropped.filter(pc.is_valid(dropped["dropped_by"]))
     originals = dividing.select(table.filter(pa.array(kept, pa.bool_())))
-    counts = dividing.labels(originals, params.label.labels)
-    splitting.refuse_small(counts, minimum=knobs["min_per_label"])
-    parts, augmented = dividing.augment(originals, knobs["augment"], synonyms)
+    counts = dividing.labels(originals, params.label.labels, task)
+    dividing.refuse_small(originals, counts, minimum=knobs["min_per_label"])
+    parts, augmented = dividing.augment(originals, knobs["augment"], synonyms, task)
     dividing.refuse_leak(parts, knobs["column"])
     report = {
         "records": len(table),
         "parts": {name: len(part) for name, part in originals.items()},
         "dropped": dividing.counted(dropped_by),
         "labels": counts,
+        "numbers": dividing.numbers(originals, task),
         "families": division.families,
         "strategy": knobs["strategy"],
         "time": division.borders.report() if division.borders else None,

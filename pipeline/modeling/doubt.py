@@ -1,22 +1,28 @@
 """What a cheap model, which has not seen a record, thinks of its label.
 
-The model is TF-IDF over words and character sequences (so that it reads Chinese, too) with a linear
-classifier. Records are divided into folds, families of near-duplicates on one side, and each fold
-is judged by a model fitted on the others. Confident learning (Northcutt, Jiang and Chuang 2021,
-arXiv 1911.00068; cleanlab) then names the labels that are probably wrong.
-
-Features are hashed and no fit adds up in an order that depends on the number of processor cores,
-so the same records give the same figures everywhere.
+The model is ``modeling.folds``'. Of one label a record, confident learning (Northcutt, Jiang and
+Chuang 2021, arXiv 1911.00068; cleanlab) names those that are probably wrong; sets of labels and
+numbers have ``modeling.doubt_several`` and ``modeling.doubt_numbers``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.i18n import _
-from pipeline.steps.assignment import draw
+from pipeline.modeling import doubt_numbers, doubt_several
+from pipeline.modeling.folds import (
+    DIGITS,
+    FEW_LABELS,
+    NO_WORDS,
+    Doubts,
+    Suspect,
+    assigned,
+    fitted,
+    vectorized,
+)
+from pipeline.modeling.folds import NOTES as NOTES
+from pipeline.steps.scheme import Scheme
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,63 +30,13 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-FEW_LABELS = "few_labels"
-NO_WORDS = "no_words"
-NOTES = {
-    FEW_LABELS: _("fewer than two labels have records enough"),
-    NO_WORDS: _("the texts hold no words"),
-}
-CHARACTERS = 2_000  # of a text are read: bounds time, and a label shows early
-BITS, BITS_MANY_LABELS = 18, 15  # of the hash, for each of the two kinds of features
-MANY_LABELS = 100  # weights are labels × features: bounds memory
-RARE_FROM = 100  # from so many texts on a feature that stands in one text only is left out
-STRENGTH = 3.0  # inverse of the regularization, as scikit-learn's C; measured on TREC and reviews
-PASSES = 10
-DIGITS = 6
-
-
-@dataclass(frozen=True)
-class Doubts:
-    """What the models thought of records they had not seen."""
-
-    labels: list[str]
-    probabilities: Numbers  # [records, labels], NaN in rows that no model could judge
-    rare: dict[str, int]  # labels with too few families to be judged → records
-    note: str | None
-
-    def report(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {"note": self.note, "rare_labels": self.rare}
-
-    def of(self, labels: Sequence[str | None]) -> list[float | None]:
-        """Return the probability that was given to the label of each record."""
-        import numpy as np
-
-        position = {label: at for at, label in enumerate(self.labels)}
-        return [
-            None if label is None or np.isnan(row[position[label]]) else float(row[position[label]])
-            for label, row in zip(labels, self.probabilities, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A record whose label is probably wrong."""
-
-    at: int  # position of the record
-    label: str
-    suggested: str
-    probability: float  # of the label
-    probability_suggested: float
-    score: float  # quality of the label, 0 to 1: the lower, the more doubtful
-
 
 def out_of_fold(
     texts: Sequence[str],
     labels: Sequence[str | None],
     families: Sequence[str],
     *,
-    names: Sequence[str],
+    scheme: Scheme,
     folds: int,
     seed: int,
 ) -> Doubts:
@@ -88,10 +44,16 @@ def out_of_fold(
 
     :param labels: None where a record has none; it is neither learnt from nor judged.
     :param families: records of a family are in one fold.
-    :param names: labels of the task.
     """
     import numpy as np
 
+    if scheme.numeric:
+        return doubt_numbers.out_of_fold(texts, labels, families, folds=folds, seed=seed)
+    names = scheme.labels
+    if scheme.several:
+        return doubt_several.out_of_fold(
+            texts, labels, families, names=names, folds=folds, seed=seed
+        )
     empty = np.full((len(texts), len(names)), np.nan)
     usable, rare = learnable(labels, families)
     if len({labels[at] for at in usable}) < 2:
@@ -133,64 +95,21 @@ def learnable(
     return usable, rare
 
 
-def assigned(
-    families: Sequence[str], labels: Sequence[int], folds: int, seed: int
-) -> NDArray[np.int64]:
-    """Return the fold of each record: each label's families in turn, shuffled by the seed."""
-    import numpy as np
-
-    label_of = dict(zip(reversed(families), reversed(labels), strict=True))  # its first record's
-    order = sorted(label_of, key=lambda one: (label_of[one], draw(seed, "fold", one), one))
-    fold_of = {family: at % folds for at, family in enumerate(order)}
-    return np.array([fold_of[family] for family in families], dtype=np.int64)
-
-
-def vectorized(texts: Sequence[str], labels: int) -> Any:
-    """Return TF-IDF features as a sparse matrix, [texts, features]; None where there are none."""
-    import numpy as np
-    from scipy.sparse import hstack  # type: ignore[import-untyped]
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-
-    short = [text[:CHARACTERS] for text in texts]
-    blocks = []
-    for analyzer, longest, pattern in (("word", 2, r"(?u)\b\w+\b"), ("char_wb", 3, None)):
-        counted = HashingVectorizer(
-            analyzer=analyzer,
-            ngram_range=(1, longest),
-            token_pattern=pattern,
-            n_features=2 ** (BITS_MANY_LABELS if labels > MANY_LABELS else BITS),
-            alternate_sign=False,
-            norm=None,
-        ).transform(short)
-        often = np.bincount(counted.indices, minlength=counted.shape[1])
-        kept = np.flatnonzero(often >= (2 if len(texts) >= RARE_FROM else 1))
-        if len(kept):
-            blocks.append(TfidfTransformer(sublinear_tf=True).fit_transform(counted[:, kept]))
-    return hstack(blocks).tocsr() if blocks else None
-
-
-def fitted(features: Any, wanted: NDArray[np.int64], seed: int) -> Any:
-    """Return a logistic regression, one label against the others, by stochastic gradients."""
-    from sklearn.linear_model import SGDClassifier
-
-    return SGDClassifier(
-        loss="log_loss",
-        alpha=1 / (STRENGTH * features.shape[0]),
-        max_iter=PASSES,
-        tol=None,
-        random_state=seed,
-    ).fit(features, wanted)
-
-
 def answers(
-    texts: Sequence[str], labels: Sequence[str | None], *, names: Sequence[str], seed: int
+    texts: Sequence[str], labels: Sequence[str | None], *, scheme: Scheme, seed: int
 ) -> Numbers | None:
     """Return the probabilities that a model, fitted on what is labelled, gives to all texts.
 
-    :returns: [texts, labels]; None where fewer than two labels can be learnt.
+    :returns: [texts, labels]; None where too little can be learnt, and of numbers, where a model
+        does not say how sure it is.
     """
     import numpy as np
 
+    names = scheme.labels
+    if scheme.numeric:
+        return None
+    if scheme.several:
+        return doubt_several.answers(texts, labels, names=names, seed=seed)
     column = {name: at for at, name in enumerate(names)}
     known = [at for at, label in enumerate(labels) if label is not None]
     wanted = np.array([column[str(labels[at])] for at in known], dtype=np.int64)
@@ -216,6 +135,10 @@ def suspects(
 
     import numpy as np
 
+    if isinstance(doubts, doubt_several.Doubts):
+        return doubt_several.suspects(doubts, labels, settled, listed)
+    if isinstance(doubts, doubt_numbers.Doubts):
+        return doubt_numbers.suspects(doubts, labels, settled, listed)
     column = {name: at for at, name in enumerate(doubts.labels)}
     judged = np.flatnonzero(np.isfinite(doubts.probabilities).all(axis=1)).tolist()
     at = np.array([i for i in judged if labels[i] is not None], dtype=np.int64)

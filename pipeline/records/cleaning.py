@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.progress import Progress
 from pipeline.records import shards
 from pipeline.steps import cleaning, duplicates, near_duplicates, reasons
-from pipeline.steps.labelling import mapped
+from pipeline.steps.scheme import Cells
 from pipeline.steps.text import key
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class Index:
         return np.concatenate([getattr(one, name) for one in self.washed])
 
 
-def wash(
-    source: Path, number: int, folder: Path, knobs: Knobs, mapping: Mapping[str, str]
-) -> Washed:
+def wash(source: Path, number: int, folder: Path, knobs: Knobs, cells: Cells) -> Washed:
     """Clean one shard, write it into ``folder`` and return what is needed across shards."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -104,7 +102,7 @@ def wash(
         samples=shard.samples,
         alive=alive,
         texts=duplicates.hashes(texts),
-        labels=duplicates.hashes([mapped(one, mapping) for one in living["label"].to_pylist()]),
+        labels=duplicates.hashes([cells.key(one) for one in living["label"].to_pylist()]),
         lengths=np.array([len(text) for text in texts], np.int64),
         times=living["created_at"].cast(pa.int64()).fill_null(-(2**62)).to_numpy(),
         bands=near_duplicates.band_keys(data, offsets, family(near)) if near["enabled"] else None,
@@ -118,11 +116,14 @@ def family(near: Knobs) -> near_duplicates.Family:
     return near_duplicates.family(**{name: near[name] for name in wanted})
 
 
-def wash_all(source: Path, folder: Path, knobs: Knobs, mapping: Mapping[str, str]) -> Index:
-    """Clean every shard of a file."""
+def wash_all(source: Path, folder: Path, knobs: Knobs, cells: Cells) -> Index:
+    """Clean every shard of a file.
+
+    :param cells: how labels are read: equal ones do not contradict each other.
+    """
     index = Index(folder, knobs["duplicates"]["near"])
     total = shards.count(source)
-    tasks = [(source, number, folder, knobs, mapping) for number in range(total)]
+    tasks = [(source, number, folder, knobs, cells) for number in range(total)]
     processes = min(shards.workers(), total) or 1
     with Progress("clean", total) as progress:
         for one in shards.for_each(wash, tasks, processes=processes):

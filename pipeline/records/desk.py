@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.steps.annotations import (
     read,
     workload,
 )
+from pipeline.steps.scheme import Scheme
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +43,7 @@ PASSED_OVER = {"skipped": _("skipped by the annotator"), "empty": _("without a l
 class Desk:
     """All records with what stands about each."""
 
+    scheme: Scheme
     ids: list[str]
     texts: list[str]
     labels: list[str | None]  # as people and sources have it now
@@ -51,19 +54,21 @@ class Desk:
     def load(cls, params: Params) -> Desk:
         """Read the cleaned records and all annotations.
 
-        :raises DataError: if the records are missing or an annotation is damaged.
+        :raises DataError: if the records are missing, an annotation is damaged, or a source gives a
+            label that the task does not have.
         """
         table = artifacts.read_records(artifacts.CLEAN / artifacts.RECORDS)
-        knobs = params.label
-        entries = read(artifacts.read_annotations(), knobs.labels)
+        scheme = Scheme.of(params.label)
+        entries = read(artifacts.read_annotations(), scheme)
         known = by_record(entries)
         ids = table["id"].to_pylist()
         said = [known.get(one) for one in ids]
-        sourced = [labelling.mapped(one, knobs.mapping) for one in table["label"].to_pylist()]
-        labels = [
-            labelling.settle(one, spoken).label for one, spoken in zip(sourced, said, strict=True)
-        ]
-        return cls(ids, table["text"].to_pylist(), labels, said, entries)
+        cells = table["label"].to_pylist()
+        sourced = [scheme.sourced(one) for one in cells]
+        decided = [labelling.settle(*one, scheme) for one in zip(sourced, said, strict=True)]
+        labelling.refuse_strange(decided, cells, table["meta"].to_pylist(), scheme)
+        labels = [one.label for one in decided]
+        return cls(scheme, ids, table["text"].to_pylist(), labels, said, entries)
 
 
 def queue(desk: Desk, knobs: Label) -> list[dict[str, Any]]:
@@ -107,36 +112,46 @@ def uncertainty(desk: Desk, asked: Sequence[int], knobs: Label) -> tuple[dict[in
     """Return how unsure a model is about records, 0 to 1, and who was asked.
 
     The shipped model if there is one, else the baseline, fitted on what is labelled; without labels
-    to learn from nobody knows, and chance decides.
+    to learn from nobody knows, and chance decides. Of several labels the least certain one counts.
+    A model that gives a number does not say how sure it is: there the doubt is in the numbers that
+    records have already, and the others come by chance.
 
     :param asked: positions of records.
     """
+    if desk.scheme.numeric:
+        off = baseline_column("baseline_residual")
+        found = {at: off[desk.ids[at]] for at in asked if desk.ids[at] in off}
+        unsure = {at: math.erf(abs(one) / math.sqrt(2)) for at, one in found.items()}
+        return {at: round(one, 6) for at, one in unsure.items()}, BASELINE if found else CHANCE
+    doubts = several_doubts if desk.scheme.several else margins
     model = artifacts.OPTIMIZE / "model"
     if (model / artifacts.MANIFEST).is_file():
         from pipeline.predictor import Predictor
 
-        found = Predictor.load(model).probabilities([desk.texts[at] for at in asked])
-        return dict(zip(asked, margins(found), strict=True)), MODEL
+        predictor = Predictor.load(model)
+        if predictor.task.name == desk.scheme.task:  # else it is of an earlier task
+            answers = predictor.scores([desk.texts[at] for at in asked])
+            return dict(zip(asked, doubts(answers), strict=True)), MODEL
     from pipeline.modeling import doubt
 
-    every = doubt.answers(desk.texts, desk.labels, names=knobs.labels, seed=knobs.annotation.seed)
+    every = doubt.answers(desk.texts, desk.labels, scheme=desk.scheme, seed=knobs.annotation.seed)
     if every is None:
         return {}, CHANCE
-    unsure = dict(zip(asked, margins(every[list(asked)]), strict=True))
+    unsure = dict(zip(asked, doubts(every[list(asked)]), strict=True))
     # It has seen what is labelled; the label stage has asked one that has not.
-    fair = baseline_probabilities()
+    fair = baseline_column("baseline_probability")
     unsure |= {at: 1 - fair[desk.ids[at]] for at in asked if desk.ids[at] in fair}
     return {at: round(value, 6) for at, value in unsure.items()}, BASELINE
 
 
-def baseline_probabilities() -> dict[str, float]:
-    """Return what the label stage knows about its records: id → probability of the label."""
+def baseline_column(name: str) -> dict[str, float]:
+    """Return what the label stage knows about its records: id → value of a column."""
     path = artifacts.LABEL / artifacts.RECORDS
     table = artifacts.read_records(path) if path.is_file() else None
-    if table is None or "baseline_probability" not in table.column_names:
+    if table is None or name not in table.column_names:
         return {}
-    pairs = zip(table["id"].to_pylist(), table["baseline_probability"].to_pylist(), strict=True)
-    return {record: chance for record, chance in pairs if chance is not None}
+    pairs = zip(table["id"].to_pylist(), table[name].to_pylist(), strict=True)
+    return {record: value for record, value in pairs if value is not None}
 
 
 def margins(probabilities: NDArray[np.float64]) -> list[float]:
@@ -145,6 +160,15 @@ def margins(probabilities: NDArray[np.float64]) -> list[float]:
 
     best = np.sort(probabilities, axis=1)[:, -2:]
     return [round(float(one), 6) for one in 1 - (best[:, 1] - best[:, 0])]
+
+
+def several_doubts(probabilities: NDArray[np.float64]) -> list[float]:
+    """Return how near the least certain label of each row is to one half: 1 there, 0 at the ends.
+
+    :param probabilities: [records, labels], of each label by itself.
+    """
+    nearest = (1 - abs(2 * probabilities - 1)).max(axis=1)
+    return [round(float(one), 6) for one in nearest]
 
 
 def read_queue(path: Path) -> list[str]:
@@ -216,9 +240,9 @@ def overview(desk: Desk, knobs: Label) -> Iterator[Message]:
             records=work["records"],
         )
     spoken = [one for one in desk.said if one is not None]
-    votes = [dict(one.single()) for one in spoken if one.votes]
+    votes = [dict(one.texts(desk.scheme)) for one in spoken if one.votes]
     found = agreement.measure(
-        votes, knobs.labels, **knobs.agreement.model_dump(exclude={"min_alpha", "min_records"})
+        votes, desk.scheme, **knobs.agreement.model_dump(exclude={"min_alpha", "min_records"})
     ).alpha
     if found.value is None:
         yield _("agreement: {reason}", reason=agreement.REASONS[found.reason or ""])
@@ -229,7 +253,8 @@ def overview(desk: Desk, knobs: Label) -> Iterator[Message]:
             low="–" if found.low is None else f"{found.low:.3f}",
             high="–" if found.high is None else f"{found.high:.3f}",
         )
-    yield _("to adjudicate: {count}", count=len(consensus.disputes(desk.ids, desk.said, {})))
+    open_ones = consensus.disputes(desk.ids, desk.said, {}, desk.scheme)
+    yield _("to adjudicate: {count}", count=len(open_ones))
     returned = sum(one.verdict == RETURN for one in spoken)
     yield _("returned by a checker: {count}", count=returned)
     outdated = guidelines(desk.entries, guideline())["outdated_guideline"]

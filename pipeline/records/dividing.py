@@ -15,7 +15,18 @@ import pyarrow.compute as pc
 from pipeline import artifacts
 from pipeline.errors import DataError
 from pipeline.i18n import _
-from pipeline.steps import augmenting, columns, deriving, difficulty, leaks, splitting, synonyms
+from pipeline.steps import (
+    augmenting,
+    columns,
+    deriving,
+    difficulty,
+    leaks,
+    splitting,
+    strata,
+    stratifying,
+    synonyms,
+    targets,
+)
 
 AUGMENTED = "augmented"
 ASKED = 10_000  # texts a part that are compared with all of the training part
@@ -49,9 +60,10 @@ def column(table: pa.Table, name: str) -> list[Any]:
     return values
 
 
-def divide(table: pa.Table, knobs: Knobs) -> Division:
+def divide(table: pa.Table, knobs: Knobs, task: str) -> Division:
     """Return the part of each record by the strategy of section ``split``.
 
+    :param task: says what labels are, and so what ``stratified`` means.
     :raises DataError: if the records lack what the strategy needs.
     """
     strategy, shares, borders = knobs["strategy"], knobs["shares"], None
@@ -73,10 +85,12 @@ def divide(table: pa.Table, knobs: Knobs) -> Division:
     else:
         if strategy == "grouped":
             splitting.refuse_ungrouped(groups)
-        stratify = strategy == "stratified"
-        parts = splitting.split(
-            families, labels, shares=shares, stratify=stratify, seed=knobs["seed"]
-        )
+        stratify, seed = strategy == "stratified", knobs["seed"]
+        if stratify and task == targets.MULTI:
+            parts = stratifying.split(families, labels, shares=shares, seed=seed)
+        else:
+            alike = strata.strata(labels, task) if stratify else labels
+            parts = splitting.split(families, alike, shares=shares, stratify=stratify, seed=seed)
     metas = column(table, "meta")
     leaks.refuse_leak({"family": families}, parts, metas=metas, column=None)
     return Division(parts, len(set(families)), borders)
@@ -144,9 +158,15 @@ def as_json(features: Mapping[str, Any]) -> str:
 def with_difficulty(table: pa.Table, kept: Sequence[bool]) -> tuple[pa.Table, dict[str, Any]]:
     """Return the records with their band of difficulty, and the losses that bound the bands.
 
+    A loss is -ln of the probability that the baseline gives the label, which is the mean binary
+    cross-entropy for several labels; for a number it is the absolute standardized residual.
+
     :param kept: which records stay; those of the training part decide on the bounds.
     """
     losses = [difficulty.loss(one) for one in column(table, "baseline_probability")]
+    if "baseline_residual" in table.column_names:
+        off = column(table, "baseline_residual")
+        losses = [None if one is None else abs(one) for one in off]
     training = [part == "train" for part in column(table, "part")]
     known = [
         one for one, learnt, stays in zip(losses, training, kept, strict=True) if learnt and stays
@@ -190,13 +210,14 @@ def read_synonyms(knobs: Knobs) -> dict[str, tuple[str, ...]]:
 
 
 def augment(
-    parts: Parts, knobs: Knobs, table: synonyms.Table
+    parts: Parts, knobs: Knobs, table: synonyms.Table, task: str
 ) -> tuple[dict[str, pa.Table], dict[str, Any]]:
     """Return the parts with varied copies behind the training records, and what was made.
 
     Validation and test come back as they are. A copy is its original in all but id, text, origin,
     and what was measured on the original's text: its annotators' agreement, the baseline's
-    probability and the difficulty.
+    probability and the difficulty. They are spread evenly over the labels, the rarest one of a
+    record that has several, and over the tenths of numbers.
     """
     if not knobs["enabled"]:
         return dict(parts), {"wanted": 0, "made": 0, "methods": {}, "labels": {}}
@@ -209,7 +230,7 @@ def augment(
         seed=knobs["seed"],
         held={splitting.bare_digest(text) for one in others for text in texts(one)},
     )
-    labels = column(train, "label")
+    labels = strata.strata(column(train, "label"), task)
     found = augmenting.copies(
         column(train, "id"), column(train, "text"), labels, share=knobs["share"], recipe=recipe
     )
@@ -240,6 +261,7 @@ def as_records(made: Sequence[augmenting.Copy], train: pa.Table) -> pa.Table:
         "agreement": [None] * len(made),
         "label_origin": [AUGMENTED] * len(made),
         "baseline_probability": [None] * len(made),
+        "baseline_residual": [None] * len(made),
         "difficulty": [None] * len(made),
     }
     for position, field in enumerate(train.schema):
@@ -294,10 +316,30 @@ def alike(parts: Parts, *, seed: int) -> dict[str, Any]:
     }
 
 
-def labels(parts: Parts, declared: Sequence[str]) -> dict[str, dict[str, int]]:
+def labels(parts: Parts, declared: Sequence[str], task: str) -> dict[str, dict[str, int]]:
     """Return how many records of each declared label each part has: part → label → count."""
-    found = {name: Counter(column(table, "label")) for name, table in parts.items()}
+    found = {name: strata.counts(column(table, "label"), task) for name, table in parts.items()}
     return {name: {label: found[name][label] for label in declared} for name in parts}
+
+
+def numbers(parts: Parts, task: str) -> dict[str, dict[str, float]] | None:
+    """Return quantiles of each part's numbers: part → quantile → number; None for names."""
+    if task != targets.REGRESSION:
+        return None
+    return {name: strata.quantiles(column(table, "label")) for name, table in parts.items()}
+
+
+def refuse_small(parts: Parts, counts: Mapping[str, Mapping[str, int]], *, minimum: int) -> None:
+    """Refuse parts in which a label hardly stands, or which hold hardly a record.
+
+    :param counts: part → label → count; no labels where records have numbers.
+    :raises DataError: with every part, and label, below ``minimum``.
+    """
+    if any(counts.values()):
+        splitting.refuse_small(counts, minimum=minimum)
+    else:
+        sizes = {name: len(table) for name, table in parts.items()}
+        splitting.refuse_small_parts(sizes, minimum=minimum)
 
 
 def counted(dropped_by: Sequence[str | None]) -> dict[str, int]:

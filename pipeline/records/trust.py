@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
-from pipeline.modeling import doubt
-from pipeline.steps import agreement, consensus, exchange, labelling, reasons
+from pipeline.modeling import doubt, folds
+from pipeline.steps import agreement, consensus, labelling, reasons, strata
 from pipeline.steps.annotations import Annotation, Said, guidelines, workload
+from pipeline.steps.scheme import Scheme
+from pipeline.steps.spreadsheet import guard
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,14 +28,15 @@ SUSPECTS, ADJUDICATION, CHECKS = "suspects.parquet", "adjudication.parquet", "ch
 class Trust:
     """Everything that was found out about the labels of the records."""
 
+    scheme: Scheme
     decided: Sequence[labelling.Labelled]
     said: Sequence[Said | None]
-    doubts: doubt.Doubts | None
+    doubts: folds.Doubts | None
     weighed: consensus.Weighed
     agreement: agreement.Agreement
     disputes: Sequence[consensus.Dispute]
     checks: dict[int, str]
-    suspects: tuple[int, Sequence[doubt.Suspect]]  # how many there are, and the likeliest
+    suspects: tuple[int, Sequence[folds.Suspect]]  # how many there are, and the likeliest
 
     @property
     def labels(self) -> list[str | None]:
@@ -67,45 +70,52 @@ def examine(
     :param said: what stands about each record.
     :param knobs: section ``label`` of ``params.yaml``.
     """
-    doubts = None
+    scheme, doubts = Scheme.of(knobs), None
     if knobs.suspects.enabled or knobs.consensus == "cleanlab":
         doubts = doubt.out_of_fold(
             table["text"].to_pylist(),
             [one.label for one in decided],
             families(table),
-            names=knobs.labels,
+            scheme=scheme,
             folds=knobs.suspects.folds,
             seed=knobs.suspects.seed,
         )
     voted = [at for at, one in enumerate(said) if one is not None and one.votes]
-    votes = [dict(one.single()) for one in said if one is not None and one.votes]
+    votes = [dict(one.texts(scheme)) for one in said if one is not None and one.votes]
     chances = doubts.probabilities[voted] if doubts and voted else None
-    weighed = consensus.weigh(votes, knobs.labels, chances, knobs.consensus)
+    weighed = consensus.weigh(votes, scheme, chances, knobs.consensus)
     for at, label in zip(voted, weighed.labels, strict=True):
-        decided[at] = labelling.outvoted(decided[at], said[at], label)
+        decided[at] = labelling.outvoted(decided[at], said[at], label, scheme)
     ids = table["id"].to_pylist()
     annotation = knobs.annotation
     settled = [one.origin == labelling.FROM_ADJUDICATION for one in decided]
-    found: tuple[int, Sequence[doubt.Suspect]] = (0, ())
+    found: tuple[int, Sequence[folds.Suspect]] = (0, ())
     if doubts and knobs.suspects.enabled:
         labels = [one.label for one in decided]
         found = doubt.suspects(doubts, labels, settled, knobs.suspects.listed)
     return Trust(
+        scheme=scheme,
         decided=decided,
         said=said,
         doubts=doubts if knobs.suspects.enabled else None,
         weighed=weighed,
         agreement=agreement.measure(
-            votes, knobs.labels, **knobs.agreement.model_dump(exclude={"min_alpha", "min_records"})
+            votes, scheme, **knobs.agreement.model_dump(exclude={"min_alpha", "min_records"})
         ),
-        disputes=consensus.disputes(ids, said, dict(zip(voted, weighed.quality, strict=True))),
+        disputes=consensus.disputes(
+            ids, said, dict(zip(voted, weighed.quality, strict=True)), scheme
+        ),
         checks=consensus.checks(ids, said, checked=annotation.checked, seed=annotation.seed),
         suspects=found,
     )
 
 
 def with_columns(table: pa.Table, trust: Trust) -> pa.Table:
-    """Return the records with their labels and with what is known about each label."""
+    """Return the records with their labels and with what is known about each label.
+
+    Numbers have no probability; in its place stands ``baseline_residual``, how many deviations a
+    number is from what the baseline expects.
+    """
     import pyarrow as pa
 
     decided, nothing = trust.decided, [None] * len(trust.decided)
@@ -121,6 +131,9 @@ def with_columns(table: pa.Table, trust: Trust) -> pa.Table:
         "label_origin": ([one.origin for one in decided], pa.string()),
         "baseline_probability": (chances, pa.float64()),
     }
+    if trust.scheme.numeric:
+        off = trust.doubts.residuals(trust.labels) if trust.doubts else None
+        added["baseline_residual"] = (off or nothing, pa.float64())
     for name, (values, kind) in added.items():
         table = table.append_column(name, pa.array(values, kind))
     return table
@@ -133,12 +146,13 @@ def report(ids: Sequence[str], entries: Sequence[Annotation], trust: Trust) -> d
     missing = len(trust.labels) - len(labels)
     states = Counter(trust.checks.values())
     returned = [ids[at] for at, state in trust.checks.items() if state == consensus.RETURNED]
-    listed = len(trust.suspects[1])
+    listed, numeric = len(trust.suspects[1]), trust.scheme.numeric
     return {
         "cleaned": len(ids),
         "kept": len(labels),
         "dropped": {reasons.UNLABELLED: missing} if missing else {},
-        "labels": dict(Counter(labels).most_common()),
+        "labels": {} if numeric else dict(strata.counts(labels, trust.scheme.task).most_common()),
+        "numbers": strata.quantiles(labels) if numeric else None,
         "origins": dict(sorted(Counter(one.origin for one in trust.decided if one.origin).items())),
         "annotations": len(entries),
         "annotated_records": len({one.record for one in entries} & known),
@@ -200,6 +214,7 @@ def write(folder: Path, table: pa.Table, trust: Trust) -> None:
         votes=text,
         consensus=text,
         entropy=real,
+        spread=real,
         quality=real,
         rank=whole,
     )
@@ -214,7 +229,7 @@ def write(folder: Path, table: pa.Table, trust: Trust) -> None:
     )
     # Names are people's own words, and tables like this one are opened in spreadsheets.
     rows = (
-        [exchange.guard(one) if isinstance(one, str) else one for one in row]
+        [guard(one) if isinstance(one, str) else one for one in row]
         for row in trust.agreement.rows()
     )
     artifacts.write_csv(folder / AGREEMENT, agreement.HEADER, rows)

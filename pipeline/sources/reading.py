@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -159,8 +160,10 @@ def named(columns: Columns) -> list[str]:
 
 
 def cell(values: dict[str, Any], column: str | None, where: str) -> str | None:
-    """Return a cell as text; no column, null and the empty text are None."""
+    """Return a cell as text, a list as JSON; no column, null and the empty text are None."""
     value = values[column] if column is not None else None
+    if isinstance(value, list):
+        value = json.dumps(value, ensure_ascii=False)
     return None if value is None or value == "" else short(str(value), where)
 
 

@@ -2,6 +2,9 @@
 
 Three roles: an annotator labels, an adjudicator decides where annotators disagree, and a checker
 accepts what stands or returns it to be labelled again. A correction is always a further line.
+
+``label`` is a name; for a task with several labels a list of names (``[]``: none of them), where a
+single name is read as a list of one; for regression a number.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +21,8 @@ from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.i18n import Message, _
+from pipeline.steps import targets
+from pipeline.steps.scheme import Scheme
 
 ANNOTATOR, ADJUDICATOR, CHECKER = "annotator", "adjudicator", "checker"
 ROLES = (ANNOTATOR, ADJUDICATOR, CHECKER)
@@ -34,7 +40,7 @@ class Annotation:
 
     record: str
     annotator: str
-    labels: tuple[str, ...]  # one, unless the task gives several; empty where a checker gave none
+    labels: tuple[str, ...]  # names, or a number's text; empty: none of several, or a checker's
     time: datetime
     where: str  # file and line
     seconds: float | None = None  # spent on it
@@ -52,22 +58,17 @@ class Said:
     adjudicated: Annotation | None  # wins over all votes
     verdict: str | None  # the checkers' last one, unless somebody labelled the record after it
 
-    def single(self) -> list[tuple[str, str]]:
-        """Return the votes of a task with one label a record, the latest last."""
-        return [(name, labels[0]) for name, labels in self.votes.items()]
+    def texts(self, scheme: Scheme) -> list[tuple[str, str]]:
+        """Return each annotator's label as the text that files hold, the latest last."""
+        return [(name, scheme.text(labels)) for name, labels in self.votes.items()]
 
 
-def read(
-    files: Mapping[str, Iterable[str]], labels: Sequence[str], *, several: bool = False
-) -> list[Annotation]:
+def read(files: Mapping[str, Iterable[str]], scheme: Scheme) -> list[Annotation]:
     """Return the annotations of several files.
 
     :param files: name → lines.
-    :param labels: of the task.
-    :param several: whether the task gives a record any number of labels instead of one.
-    :raises DataError: with every line that is not an annotation or names an unknown label.
+    :raises DataError: with every line that is not an annotation or does not fit the task.
     """
-    allowed = frozenset(labels)
     found: list[Annotation] = []
     problems: list[Problem] = []
     for name, lines in files.items():
@@ -76,7 +77,7 @@ def read(
                 entry = parse(line, f"{name}:{number}")
                 problem = entry if isinstance(entry, Problem) else None
                 if isinstance(entry, Annotation):
-                    problem = misfit(entry, labels, allowed, several=several)
+                    problem = misfit(entry, scheme)
                     found.append(entry)
                 problems += [problem] if problem else []
     if problems:
@@ -123,7 +124,7 @@ def made(values: Mapping[str, Any], where: str) -> Annotation:
     return Annotation(
         record=values["record"],
         annotator=values["annotator"],
-        labels=(label,) if isinstance(label, str) else tuple(label or ()),
+        labels=tuple(label or ()) if isinstance(label, list | None) else (name_of(label),),
         time=when if when.tzinfo else when.replace(tzinfo=UTC),
         where=where,
         seconds=None if values.get("seconds") is None else float(values["seconds"]),
@@ -132,6 +133,11 @@ def made(values: Mapping[str, Any], where: str) -> Annotation:
         role=values.get("role") or ANNOTATOR,
         verdict=values.get("verdict"),
     )
+
+
+def name_of(label: str | float) -> str:
+    """Return a single label as text, a number as its shortest one."""
+    return label if isinstance(label, str) else targets.number_text(label)
 
 
 def moment(text: str) -> datetime:
@@ -157,9 +163,11 @@ def is_name(value: object) -> bool:
 
 
 def is_label(value: object) -> bool:
-    """Return whether this is a label, or a list of different ones."""
+    """Return whether this is a label, a list of different ones, or a finite number."""
     if isinstance(value, list):
         return all(map(is_text, value)) and len(set(value)) == len(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max  # an int too large for float compares, too
     return is_text(value)
 
 
@@ -181,7 +189,7 @@ def is_duration(value: object) -> bool:
 CHECKS: dict[str, tuple[Callable[[object], bool], Message | str]] = {
     "record": (is_name, _("a name on one line")),
     "annotator": (is_name, _("a name on one line")),
-    "label": (is_label, _("a label, or a list of different ones")),
+    "label": (is_label, _("a label, a list of different ones, or a number")),
     "time": (is_time, _("a time such as 2026-11-22T08:00:00Z")),
     "seconds": (is_duration, _("a number of seconds")),
     "guideline": (
@@ -194,30 +202,28 @@ CHECKS: dict[str, tuple[Callable[[object], bool], Message | str]] = {
 }
 
 
-def misfit(
-    entry: Annotation, labels: Sequence[str], allowed: frozenset[str], *, several: bool
-) -> Problem | None:
+def misfit(entry: Annotation, scheme: Scheme) -> Problem | None:
     """Return why an annotation does not fit the task, or None."""
-    unknown = [label for label in entry.labels if label not in allowed]
-    if unknown:
-        return unknown_label(entry.where, unknown, labels)
-    if several or len(entry.labels) == 1 or (entry.verdict and not entry.labels):
+    fits = scheme.is_number if scheme.numeric else scheme.known.__contains__
+    strange = [label for label in entry.labels if not fits(label)]
+    if strange:
+        return Problem(
+            entry.where,
+            ", ".join(map(repr, strange)),
+            scheme.allowed(),
+            _("Correct the annotation, or label.numbers.")
+            if scheme.numeric
+            else _("Correct the annotation, or add the label to label.labels."),
+        )
+    if scheme.several or len(entry.labels) == 1 or (entry.verdict and not entry.labels):
         return None
     return Problem(
         entry.where,
         _("{count} labels", count=len(entry.labels)),
-        _("one label"),
-        _("This task gives a record one label; leave the one that fits best."),
-    )
-
-
-def unknown_label(where: str, found: Sequence[str], labels: Sequence[str]) -> Problem:
-    """Return the problem of a label that is not one of the task's."""
-    return Problem(
-        where,
-        ", ".join(map(repr, found)),
-        _("one of {labels}", labels=", ".join(labels)),
-        _("Correct the annotation, or add the label to label.labels."),
+        _("a number") if scheme.numeric else _("one label"),
+        _("This task gives a record one number.")
+        if scheme.numeric
+        else _("This task gives a record one label; leave the one that fits best."),
     )
 
 

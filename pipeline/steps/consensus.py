@@ -1,16 +1,19 @@
-"""One label from several annotators, the records to adjudicate, and those for a second look."""
+"""What annotators come to together, the records to adjudicate, and those for a second look."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from pipeline.i18n import _
+from pipeline.steps import targets
 from pipeline.steps.annotations import ACCEPT, RETURN, Said
 from pipeline.steps.assignment import draw
+from pipeline.steps.scheme import Scheme
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +37,7 @@ DIGITS = 6
 class Weighed:
     """The consensus of each annotated record, and how far it can be trusted."""
 
-    used: str  # majority or cleanlab
+    used: str  # majority, median (of numbers) or cleanlab
     note: str | None  # why not what was asked for
     labels: list[str | None]  # None leaves the majority's
     quality: list[float | None]  # 0 to 1, that the label is right
@@ -51,17 +54,20 @@ class Dispute:
 
     at: int  # position of the record
     votes: dict[str, str]
-    entropy: float  # of the votes: 0 all agree, 1 all differ
+    entropy: float | None  # of the votes: 0 all agree, 1 all differ; None for numbers
+    spread: float | None  # between the lowest and the highest number; None for labels
     quality: float | None
 
 
 def weigh(
     votes: Sequence[Mapping[str, str]],
-    labels: Sequence[str],
+    scheme: Scheme,
     probabilities: NDArray[np.float64] | None,
     method: str,
 ) -> Weighed:
     """Return the consensus by a method, by majority where the method has too little to go by.
+
+    Of several labels the majority is one a label, of numbers it is the median.
 
     :param votes: annotator → label, of each annotated record; never empty.
     :param probabilities: of a model that has not seen the record, [records, labels]; rows of NaN
@@ -72,9 +78,9 @@ def weigh(
     if method == "cleanlab":
         note = obstacle(votes, probabilities)
         if note is None and probabilities is not None:
-            return crowdlab(votes, labels, probabilities)
+            return crowdlab(votes, scheme.labels, probabilities)
     nothing = [None] * len(votes)
-    return Weighed("majority", note, [*nothing], [*nothing], {})
+    return Weighed("median" if scheme.numeric else "majority", note, [*nothing], [*nothing], {})
 
 
 def obstacle(
@@ -160,25 +166,47 @@ def entropy(labels: Sequence[str]) -> float:
 
 
 def disputes(
-    ids: Sequence[str], said: Sequence[Said | None], quality: Mapping[int, float | None]
+    ids: Sequence[str],
+    said: Sequence[Said | None],
+    quality: Mapping[int, float | None],
+    scheme: Scheme,
 ) -> list[Dispute]:
     """Return the records to adjudicate, those that differ most first.
+
+    Numbers hardly ever agree to the last digit: in dispute are records whose numbers lie further
+    apart than one standard deviation of all numbers that annotators gave.
 
     :param said: what stands about each record.
     :param quality: position of a record → quality of its consensus, where that is known.
     """
-    found = [
-        Dispute(at, dict(one.single()), entropy([label for _name, label in one.single()]), score)
-        for at, one in enumerate(said)
-        if one is not None and one.adjudicated is None and len(set(one.votes.values())) > 1
-        for score in [quality.get(at)]
-    ]
+    votes = {at: dict(one.texts(scheme)) for at, one in enumerate(said) if one is not None}
+    least = deviation(votes.values()) if scheme.numeric else 0.0
+    found: list[Dispute] = []
+    for at, given in votes.items():
+        one = said[at]
+        if one is None or one.adjudicated is not None or len(set(given.values())) < 2:
+            continue
+        if scheme.numeric:
+            numbers = [targets.number(text) for text in given.values()]
+            spread = max(numbers) - min(numbers)
+            if spread > least:
+                found.append(Dispute(at, given, None, round(spread, DIGITS), quality.get(at)))
+        else:
+            mixed = entropy(list(given.values()))
+            found.append(Dispute(at, given, mixed, None, quality.get(at)))
 
     def order(one: Dispute) -> tuple[float, float, int, str]:
         doubt = 1.0 if one.quality is None else one.quality
-        return -one.entropy, doubt, -len(one.votes), ids[one.at]
+        apart = one.entropy if one.spread is None else one.spread
+        return -(apart or 0.0), doubt, -len(one.votes), ids[one.at]
 
     return sorted(found, key=order)
+
+
+def deviation(votes: Iterable[Mapping[str, str]]) -> float:
+    """Return the standard deviation of all numbers that annotators gave."""
+    numbers = [targets.number(text) for one in votes for text in one.values()]
+    return pstdev(numbers) if numbers else 0.0
 
 
 def checks(

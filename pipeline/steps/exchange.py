@@ -1,16 +1,10 @@
-"""Records out to other labelling tools and annotations back: Label Studio's JSON, and CSV.
-
-A spreadsheet runs a cell that begins with ``=`` and its like. The exported copy guards such cells
-with a leading ``'``, and reading takes exactly one guard away again, so that nothing is changed on
-the way there and back.
-"""
+"""Records out to other labelling tools and annotations back: Label Studio's JSON, and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
@@ -18,15 +12,13 @@ from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.i18n import _
+from pipeline.steps import targets
 from pipeline.steps.annotations import CHECKER, Annotation, is_name, misfit, parsed
+from pipeline.steps.scheme import Scheme
+from pipeline.steps.spreadsheet import cell_of, guard, label_of, seconds_of, table, unguard
 
-# OWASP's list of what starts a formula, with its full-width forms; guards themselves are guarded.
-RUNS = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-GUARDED = re.compile(r"'+[=+\-@\t\r\n＝＋－＠]")
 COLUMNS = ("record", "text", "label", "annotator", "time", "seconds", "note", "guideline")
 VERDICT = "verdict"  # a further column, for checkers
-DELIMITERS = ",;\t"  # a spreadsheet writes the one that its user's country is used to
-LONGEST_CELL = 10_000_000
 PROBLEMS_LISTED = 50
 FROM, TO = "label", "text"  # names in Label Studio's labelling interface
 
@@ -50,27 +42,24 @@ class Arrived:
     passed_over: Counter[str] = field(default_factory=Counter)  # "skipped" or "empty" → how often
 
 
-def guard(cell: str) -> str:
-    """Return a cell that no spreadsheet runs."""
-    return f"'{cell}" if RUNS.match(cell) else cell
-
-
-def unguard(cell: str) -> str:
-    """Return what a cell was before ``guard``."""
-    return cell[1:] if GUARDED.match(cell) else cell
-
-
-def interface(labels: Sequence[str]) -> str:
+def interface(scheme: Scheme) -> str:
     """Return the labelling interface for a project in Label Studio, as XML."""
     from xml.sax.saxutils import quoteattr
 
-    choices = [f"    <Choice value={quoteattr(label)}/>" for label in labels]
     lines = ["<View>", f'  <Text name="{TO}" value="${TO}"/>']
-    lines += [f'  <Choices name="{FROM}" toName="{TO}" choice="single">', *choices, "  </Choices>"]
+    if scheme.numeric:
+        ends = {"min": scheme.low, "max": scheme.high, "step": 0.01}
+        known = "".join(f' {name}="{one:g}"' for name, one in ends.items() if one is not None)
+        lines.append(f'  <Number name="{FROM}" toName="{TO}"{known}/>')
+    else:
+        how = "multiple" if scheme.several else "single"
+        lines.append(f'  <Choices name="{FROM}" toName="{TO}" choice="{how}">')
+        lines += [f"    <Choice value={quoteattr(label)}/>" for label in scheme.labels]
+        lines.append("  </Choices>")
     return "\n".join([*lines, "</View>", ""])
 
 
-def to_label_studio(items: Sequence[Item], guideline: str | None) -> list[Entry]:
+def to_label_studio(items: Sequence[Item], guideline: str | None, scheme: Scheme) -> list[Entry]:
     """Return tasks for Label Studio's import; a known label goes as a prediction."""
     tasks: list[Entry] = []
     for item in items:
@@ -81,19 +70,20 @@ def to_label_studio(items: Sequence[Item], guideline: str | None) -> list[Entry]
         if guideline:
             task["data"]["guideline"] = guideline
         if item.label is not None:
-            result = {
-                "from_name": FROM,
-                "to_name": TO,
-                "type": "choices",
-                "value": {"choices": [item.label]},
-            }
+            kind = "number" if scheme.numeric else "choices"
+            said = targets.number(item.label) if scheme.numeric else scheme.parts(item.label)
+            result = {"from_name": FROM, "to_name": TO, "type": kind, "value": {kind: said}}
             task["predictions"] = [{"model_version": "mofang", "result": [result]}]
         tasks.append(task)
     return tasks
 
 
-def to_csv(items: Sequence[Item], guideline: str | None, *, verdict: bool = False) -> str:
+def to_csv(
+    items: Sequence[Item], guideline: str | None, scheme: Scheme, *, verdict: bool = False
+) -> str:
     """Return the records as CSV with empty columns for who labels them, every cell guarded.
+
+    Several labels stand in one cell with ``label.separator`` between them.
 
     :param verdict: whether there is a column for a checker's ``accept`` or ``return``.
     """
@@ -101,7 +91,8 @@ def to_csv(items: Sequence[Item], guideline: str | None, *, verdict: bool = Fals
     writer = csv.writer(target, lineterminator="\r\n")
     writer.writerow((*COLUMNS, VERDICT) if verdict else COLUMNS)
     for item in items:
-        row = [item.record, item.text, item.label or "", "", "", "", "", guideline or ""]
+        label = "" if item.label is None else cell_of(item.label, scheme)
+        row = [item.record, item.text, label, "", "", "", "", guideline or ""]
         writer.writerow([guard(cell) for cell in (*row, *[""] * verdict)])
     return target.getvalue()
 
@@ -110,9 +101,8 @@ def to_csv(items: Sequence[Item], guideline: str | None, *, verdict: bool = Fals
 class Task:
     """What an arriving file is held against."""
 
-    labels: Sequence[str]
+    scheme: Scheme
     records: Set[str]
-    several: bool = False  # whether the task gives a record any number of labels
 
 
 def from_label_studio(
@@ -138,7 +128,8 @@ def from_label_studio(
     arrived, people = Arrived(), set[str]()
     problems: list[Problem] = []
     for number, one in enumerate(tasks, 1):
-        for place, values in completed(one, f"{where}, task {number}", arrived.passed_over):
+        every = completed(one, f"{where}, task {number}", arrived.passed_over, task.scheme)
+        for place, values in every:
             if isinstance(values, Problem):
                 problems.append(values)
                 continue
@@ -162,7 +153,7 @@ def several_people(where: str, people: Set[str]) -> Problem:
 
 
 def completed(
-    task: Any, where: str, passed_over: Counter[str]
+    task: Any, where: str, passed_over: Counter[str], scheme: Scheme
 ) -> Iterator[tuple[str, Entry | Problem]]:
     """Yield the annotations of one task of Label Studio, or what is wrong with them."""
     data, meta = parts(task, "data"), parts(task, "meta")
@@ -175,15 +166,10 @@ def completed(
     for at, one in enumerate(found, 1):
         place = f"{where}, annotation {at}"
         results = [each for each in parts(one, "result", list) if parts(each, "value")]
-        choices = [
-            choice
-            for each in results
-            if each.get("type", "choices") == "choices"
-            for choice in parts(each["value"], "choices", list)
-        ]
+        label = chosen(results, scheme)
         if parts(one).get("was_cancelled") or parts(one).get("skipped"):
             passed_over["skipped"] += 1
-        elif not choices:
+        elif label is None:
             passed_over["empty"] += 1
         else:
             yield (
@@ -191,13 +177,34 @@ def completed(
                 {
                     "record": record,
                     "annotator": completed_by(parts(one).get("completed_by")),
-                    "label": choices[0] if len(choices) == 1 else choices,
+                    "label": label,
                     # The last word counts: a corrected annotation has the time of its correction.
-                    "time": one.get("updated_at") or one.get("created_at"),
-                    "seconds": one.get("lead_time"),
+                    "time": parts(one).get("updated_at") or parts(one).get("created_at"),
+                    "seconds": parts(one).get("lead_time"),
                     "guideline": data.get("guideline"),
                 },
             )
+
+
+def chosen(results: Sequence[Any], scheme: Scheme) -> Any:
+    """Return the label of an annotation's results, None where there is none.
+
+    Where a record can have several labels, an annotation that was sent off without a choice says
+    that none of them fits; whoever does not know skips the task.
+    """
+    if scheme.numeric:
+        named = [each["value"].get(kind) for each in results for kind in ("number", "rating")]
+        numbers = [one for one in named if one is not None]
+        return numbers[0] if len(numbers) == 1 else numbers or None
+    choices = [
+        choice
+        for each in results
+        if each.get("type", "choices") == "choices"
+        for choice in parts(each["value"], "choices", list)
+    ]
+    if scheme.several:
+        return choices
+    return choices[0] if len(choices) == 1 else choices or None
 
 
 def parts(values: Any, name: str | None = None, kind: Callable[[], Any] = dict) -> Any:
@@ -231,13 +238,13 @@ def from_csv(text: str, where: str, task: Task, annotator: str | None, role: str
         place = f"{where}:{line}"
         values = {name: unguard(cell) for name, cell in cells.items()}
         label, verdict = values.get("label", ""), values.get(VERDICT) or None
-        if not (verdict if role == CHECKER else label):
+        if not (verdict if role == CHECKER else label.strip()):
             arrived.passed_over["empty"] += 1
             continue
         entry: Entry = {
             "record": values.get("record", ""),
             "annotator": values.get("annotator") or annotator or "",
-            "label": labels_of(label) if task.several else label,
+            "label": label_of(label, task.scheme),
             "time": values.get("time") or None,
             "seconds": seconds_of(values.get("seconds", "")),
             "note": values.get("note", ""),
@@ -248,55 +255,6 @@ def from_csv(text: str, where: str, task: Task, annotator: str | None, role: str
         take(entry, place, task, arrived, problems)
     refuse(problems)
     return arrived
-
-
-def table(text: str, where: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a CSV file by column, with the line in which each ends.
-
-    :raises DataError: if it has no column ``record`` or ``label``, or is no CSV.
-    """
-    text = text.removeprefix("\ufeff")
-    head = text.split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=head.count)
-    before = csv.field_size_limit(LONGEST_CELL)  # it holds for the whole process: put it back
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        names = next(rows, [])
-        if not {"record", "label"} <= set(names):
-            raise DataError.at(
-                where,
-                found=", ".join(names) or _("no line"),
-                allowed=_("the columns {columns}", columns="record, label"),
-                fix=_("Fill in the file that Mofang exported, with its first line."),
-            )
-        found = [(rows.line_num, dict(zip(names, row, strict=False))) for row in rows if row]
-    except csv.Error as error:
-        raise DataError.at(
-            where,
-            found=str(error),
-            allowed=_("a whole CSV file"),
-            fix=_("Save the table as CSV again."),
-        ) from None
-    finally:
-        csv.field_size_limit(before)
-    yield from found
-
-
-def labels_of(cell: str) -> Any:
-    """Return the labels of a cell: a JSON list, or a single one."""
-    try:
-        found = json.loads(cell) if cell.startswith("[") else cell
-    except (ValueError, RecursionError):
-        return cell
-    return found
-
-
-def seconds_of(cell: str) -> float | str | None:
-    """Return a number of seconds; what is none stays as it is, to be named."""
-    try:
-        return float(cell) if cell else None
-    except ValueError:
-        return cell
 
 
 UNTIMED = "0001-01-01T00:00:00Z"  # only to check the rest of a row that has no time yet
@@ -313,11 +271,7 @@ def take(values: Entry, where: str, task: Task, arrived: Arrived, problems: list
             _("a record of data/clean"),
             _("Export again: the records have changed since."),
         )
-    if isinstance(entry, Annotation):
-        allowed = frozenset(task.labels)
-        problem = misfit(entry, task.labels, allowed, several=task.several)
-    else:
-        problem = entry
+    problem = misfit(entry, task.scheme) if isinstance(entry, Annotation) else entry
     if problem:
         problems.append(problem)
     else:
@@ -351,21 +305,26 @@ def not_there(
     said = {identity(one): None for one in there}
     last: dict[tuple[str, str, str], tuple[str, ...]] = {}
     for one in sorted(there, key=lambda one: one.time):
-        last[one.record, one.annotator, one.role] = one.labels
+        last[one.record, one.annotator, one.role] = said_by(one)
     new: list[Entry] = []
     for values in entries:
         timed = "time" in values
         entry = parsed({"time": now} | values, "")
         assert isinstance(entry, Annotation), "what arrived was checked"
         who = (entry.record, entry.annotator, entry.role)
-        known = identity(entry) in said if timed else last.get(who) == entry.labels
+        known = identity(entry) in said if timed else last.get(who) == said_by(entry)
         if not known:
             new.append({"time": now} | values)
             said[identity(entry)] = None
-            last[who] = entry.labels
+            last[who] = said_by(entry)
     return new, len(entries) - len(new)
 
 
 def identity(one: Annotation) -> tuple[object, ...]:
     """Return what makes two lines the same annotation."""
-    return one.record, one.annotator, one.labels, one.time, one.role, one.verdict
+    return one.record, one.annotator, said_by(one), one.time, one.role, one.verdict
+
+
+def said_by(one: Annotation) -> tuple[str, ...]:
+    """Return the labels of an annotation; their order means nothing."""
+    return tuple(sorted(one.labels))

@@ -1,6 +1,7 @@
 """Labelling rules: a pattern gives a label to records without one.
 
-Where rules disagree none counts. A pattern can need longer than anybody waits ("catastrophic
+Where rules disagree none counts, but for a task with several labels, where each rule adds its own.
+A pattern can need longer than anybody waits ("catastrophic
 backtracking"), so only the first ``CHARACTERS`` of a text are searched and each search has a time
 limit; a rule that reaches it stops the stage, because what it found must not depend on the speed of
 a machine.
@@ -16,6 +17,7 @@ from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.i18n import _
+from pipeline.steps.scheme import Scheme
 
 CHARACTERS = 10_000  # of a text are searched
 SECONDS = 5.0  # that one search may take; sensible patterns need microseconds
@@ -41,7 +43,10 @@ class Ruled:
 
 
 def apply(
-    texts: Sequence[str], labels: Sequence[str | None], rules: Sequence[Mapping[str, str]]
+    texts: Sequence[str],
+    labels: Sequence[str | None],
+    rules: Sequence[Mapping[str, str]],
+    scheme: Scheme,
 ) -> Ruled:
     """Return the label that the rules give to each record without one.
 
@@ -63,7 +68,7 @@ def apply(
     for rule_at, positions in enumerate(hits):
         for position in positions:
             fitting.setdefault(position, []).append(rule_at)
-    return judged(labels, rules, hits, fitting)
+    return judged(labels, rules, hits, fitting, scheme)
 
 
 def judged(
@@ -71,6 +76,7 @@ def judged(
     rules: Sequence[Mapping[str, str]],
     hits: Sequence[Sequence[int]],
     fitting: Mapping[int, Sequence[int]],
+    scheme: Scheme,
 ) -> Ruled:
     """Return what the hits come to.
 
@@ -83,8 +89,8 @@ def judged(
     for position, fits in fitting.items():
         if labels[position] is None:
             wanted = {rules[at]["label"] for at in fits}
-            if len(wanted) == 1:
-                given[position] = wanted.pop()
+            if scheme.several or len(wanted) == 1:
+                given[position] = scheme.text(list(wanted))
             else:
                 conflicting += 1
                 disagreeing.update(
@@ -94,7 +100,10 @@ def judged(
                 )
     return Ruled(
         given,
-        [success(rule, found, labels, given) for rule, found in zip(rules, hits, strict=True)],
+        [
+            success(rule, found, labels, given, scheme)
+            for rule, found in zip(rules, hits, strict=True)
+        ],
         [
             {
                 "rules": list(pair),
@@ -112,10 +121,11 @@ def success(
     found: Sequence[int],
     labels: Sequence[str | None],
     given: Sequence[str | None],
+    scheme: Scheme,
 ) -> dict[str, Any]:
     """Return how many records a rule fits, how many it labelled and how often it is right."""
-    known = [position for position in found if labels[position] is not None]
-    right = sum(labels[position] == rule["label"] for position in known)
+    known = [label for position in found if (label := labels[position]) is not None]
+    right = sum(rule["label"] in scheme.parts(label) for label in known)
     return {
         "pattern": rule["pattern"],
         "label": rule["label"],

@@ -326,7 +326,7 @@ def refuse_ungrouped(groups: Sequence[str | None]) -> None:
 def refuse_single(labels: Sequence[str]) -> None:
     """Refuse records from which nothing can be told apart.
 
-    :raises DataError: if there are not at least two labels.
+    :raises DataError: if there are not at least two labels, two sets of them, or two numbers.
     """
     if len(set(labels)) < 2:
         raise DataError.at(
@@ -335,6 +335,26 @@ def refuse_single(labels: Sequence[str]) -> None:
             allowed=_("at least two labels"),
             fix=_("Collect records of another label, or check label.mapping."),
         )
+
+
+def refuse_small_parts(sizes: Mapping[str, int], *, minimum: int) -> None:
+    """Refuse parts with hardly a record.
+
+    :param sizes: part → how many records it has.
+    :raises DataError: with every part below ``minimum``.
+    """
+    problems = [
+        Problem(
+            f"data/split, {part}",
+            _("{count} records", count=size),
+            _("at least {minimum}", minimum=minimum),
+            _("Collect more records, or lower split.min_per_label."),
+        )
+        for part, size in sizes.items()
+        if size < minimum
+    ]
+    if problems:
+        raise DataError(*problems)
 
 
 def refuse_small(counts: Mapping[str, Mapping[str, int]], *, minimum: int) -> None:

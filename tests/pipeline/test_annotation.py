@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline.errors import BusyError, DataError, StorageError
 from pipeline.records import desk
 from pipeline.steps.annotations import read
 from tests.helpers import ROOT, changed_text, record, write_records
+from tests.steps.schemes import single
 
 LABELS = ["abbreviation", "description", "entity", "human", "location", "number"]
 HUMAN, NUMBER = "Who wrote the book {} ?", "How many people read the book {} ?"
@@ -61,7 +63,7 @@ def test_lines_are_added_once_and_stay_as_they_are(path: Path) -> None:
     before = path.read_bytes()
     assert append(path, [line(2, note="第\u2028二"), line(3), line(3)]) == 1
     assert path.read_bytes().startswith(before)
-    found = read({"f": path.read_text(encoding="utf-8").split("\n")}, LABELS)
+    found = read({"f": path.read_text(encoding="utf-8").split("\n")}, single(LABELS))
     assert [one.record for one in found] == ["r1", "r2", "r3"]
     assert append(path, []) == 0
     assert not list(artifacts.ANNOTATIONS.glob("*.lock")), "DVC would take it for a change"
@@ -212,7 +214,9 @@ def test_the_shipped_model_is_asked_when_there_is_one(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Model:
-        def probabilities(self, texts: list[str]) -> Any:
+        task = SimpleNamespace(name="single_label")
+
+        def scores(self, texts: list[str]) -> Any:
             """The later a record the surer."""
             sure = np.array([0.5 + int(text.split()[-2]) / 100 for text in texts])
             return np.stack([sure, 1 - sure], axis=1)
@@ -366,3 +370,96 @@ def test_the_command_line_ends_with_the_reason(filled: Path) -> None:
     assert done.returncode == 1
     assert "missing.csv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+OTHER_TASKS: dict[str, tuple[dict[str, Any], list[str], list[Any]]] = {
+    "several": (
+        {"task": "multi_label", "labels": ["human", "number", "place"], "separator": ";"},
+        ["human", "human;place", "number;place", "place"],
+        [["human"], ["human", "place"], ["number", "place"], ["place"]],
+    ),
+    "numbers": (
+        {"task": "regression", "labels": [], "numbers": {"low": -4.0, "high": 4.0}},
+        ["3.5", "-0.25", "0", "4"],
+        [3.5, -0.25, 0.0, 4.0],
+    ),
+}
+
+
+@pytest.fixture(params=list(OTHER_TASKS))
+def other(project: Path, request: pytest.FixtureRequest) -> list[Any]:
+    """Return the labels that a project of another task starts with, as annotations name them."""
+    knobs, labels, named = OTHER_TASKS[request.param]
+    changes = {f"label.{name}": value for name, value in knobs.items()}
+    changes |= {"label.mapping": {}, "label.definitions": {}, "label.annotation.checked": 1}
+    artifacts.PARAMS.write_text(changed_text(changes), encoding="utf-8")
+    cells = [labels[at % 4] if at < 20 else None for at in range(40)]
+    texts = [(HUMAN, NUMBER)[at % 2].format(at) for at in range(40)]
+    write_records(artifacts.CLEAN, [record(at, texts[at], cells[at]) for at in range(40)])
+    return named
+
+
+@pytest.mark.parametrize("form", ["csv", "label-studio"])
+def test_labels_of_every_task_go_out_and_come_back_once(
+    other: list[Any], form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.label import label
+    from pipeline.params import load
+
+    command("export", "--as", form)
+    path = annotation.FOLDER / ("all.csv" if form == "csv" else "all.json")
+    if form == "label-studio":
+        tasks = json.loads(path.read_text(encoding="utf-8"))
+        for one in tasks[:20]:
+            stamp = {"completed_by": {"email": "ann"}, "created_at": "2026-11-01T08:00:00Z"}
+            one["annotations"] = [stamp | {"result": one["predictions"][0]["result"]}]
+        path.write_text(json.dumps(tasks), encoding="utf-8")
+    for _again in range(2):
+        command("import", str(path), "--as", form, "--annotator", "ann")
+    found = entries(file_of("ann"))
+    assert [one["label"] for one in found] == [other[at % 4] for at in range(20)]
+    out = capsys.readouterr().out
+    assert "20 added, 0 were there already" in out
+    assert "0 added, 20 were there already" in out
+    label(load())
+    texts = artifacts.read_records(artifacts.LABEL / artifacts.RECORDS)["label_origin"].to_pylist()
+    assert texts == ["annotation"] * 20
+    command("export", "--of", "checks", "--as", form)
+    command("check")
+    assert "agreement: there is one annotator only" in capsys.readouterr().out
+
+
+def test_the_queue_of_every_task_asks_for_what_has_no_label_first(other: list[Any]) -> None:
+    from pipeline.label import label
+    from pipeline.params import load
+
+    label(load())
+    found = queue()
+    assert [one["why"] for one in found] == ["unlabelled"] * 20 + ["doubtful"] * 20
+    doubtful = [one["uncertainty"] for one in found[20:]]
+    assert all(0 <= one <= 1 for one in doubtful)
+    assert doubtful == sorted(doubtful, reverse=True)
+    assert {one["by"] for one in found} == {"baseline"}
+    known = {one["uncertainty"] is None for one in found[:20]}
+    assert known == {isinstance(other[0], float)}, "a number's model is not unsure of new texts"
+
+
+def test_annotators_of_every_task_are_compared(
+    other: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for who, turn in (("ann", 0), ("bob", 0), ("cid", 1)):
+        append(file_of(who), [line(at, other[(at + turn) % 4], who) for at in range(8)])
+    command("check")
+    out = capsys.readouterr().out
+    assert "agreement: Krippendorff's alpha" in out
+    assert "to adjudicate: " in out
+    append(file_of("ann"), [line(9, "strange")])
+    with pytest.raises(DataError, match=r"ann\.jsonl:9"):
+        command("check")
+
+
+def test_sources_that_the_task_cannot_read_are_named(project: Path) -> None:
+    artifacts.PARAMS.write_text(changed_text({}), encoding="utf-8")
+    write_records(artifacts.CLEAN, [record(0, "text", "plant")])
+    with pytest.raises(DataError, match="the label 'plant' in 1 records"):
+        command("queue")

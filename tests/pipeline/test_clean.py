@@ -193,3 +193,33 @@ def test_a_set_of_which_nothing_stays_has_files_all_the_same(project: Path) -> N
     clean(changed())
     assert rows(artifacts.CLEAN / "records.parquet") == []
     assert len(rows(artifacts.CLEAN / "dropped.parquet")) == 2
+
+
+RATED = [
+    ("The same film", "3.5"),
+    ("the same film", "3.50"),  # the same number: a duplicate
+    ("Another film", "3.5"),
+    ("another film", "-1"),
+]
+TAGGED = [
+    ("The same film", "long, dull"),
+    ("the same film", "dull,long"),  # the same labels: a duplicate
+    ("Another film", "dull"),
+    ("another film", "dull,long"),
+]
+
+
+@pytest.mark.parametrize("task", ["regression", "multi_label"])
+@pytest.mark.parametrize("contradictions", [True, False])
+def test_labels_that_say_the_same_do_not_contradict(
+    project: Path, task: str, contradictions: bool
+) -> None:
+    """For ratings, which people seldom repeat to the digit, ``contradictions`` keeps all."""
+    made = RATED if task == "regression" else TAGGED
+    write_records(artifacts.COLLECT, [record(at, *one) for at, one in enumerate(made)])
+    labels = [] if task == "regression" else ["long", "dull"]
+    knobs: dict[str, object] = {"label.task": task, "label.labels": labels, "label.separator": ","}
+    knobs |= {"label.mapping": {}, "label.definitions": {}}
+    clean(changed(knobs | {"clean.duplicates.contradictions": contradictions}))
+    dropped = report(artifacts.CLEAN)["dropped"]
+    assert dropped == {"duplicate": 1} | ({"contradiction": 2} if contradictions else {})

@@ -278,3 +278,140 @@ def test_the_same_bytes_every_time(project: Path) -> None:
 def test_no_record_at_all(project: Path) -> None:
     assert labelled() == {}
     assert report(artifacts.LABEL)["cleaned"] == 0
+
+
+SETS: dict[str, Any] = {
+    "task": "multi_label",
+    "labels": ["human", "number", "location"],
+    "definitions": {},
+    "mapping": {"who": "human", "N*": "number"},
+    "separator": ";",
+}
+NUMBERS: dict[str, Any] = {
+    "task": "regression",
+    "labels": [],
+    "definitions": {},
+    "mapping": {},
+    "numbers": {"low": -4.0, "high": 4.0},
+}
+
+
+def given(number: int, label: object, who: str = "ann", **more: Any) -> dict[str, object]:
+    return said(number, None, who, **more) | {"label": label}
+
+
+def test_several_labels_of_the_source_are_split_mapped_and_ordered(project: Path) -> None:
+    found = labelled("location; who", "N1;NX", ";", None, **SETS)
+    assert {name: one["label"] for name, one in found.items()} == {
+        "r0": "human|location",
+        "r1": "number",
+        "r2": "",
+    }
+    told = report(artifacts.LABEL)
+    assert told["labels"] == {"human": 1, "location": 1, "number": 1}
+    assert told["dropped"] == {"unlabelled": 1}
+    assert told["numbers"] is None
+
+
+def test_unknown_ones_of_several_labels_are_refused(project: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        labelled("human;plant", "plant;rock", "human", **SETS)
+    text = caught.value.render("en")
+    assert "the label 'plant' in 2 records" in text
+    assert "the label 'rock' in 1 records, allowed one of human, number, location" in text
+
+
+def test_several_annotators_with_several_labels(project: Path) -> None:
+    annotate(
+        given(0, ["human", "location"]),
+        given(0, "location", "bob"),
+        given(0, ["location", "number"], "cid", day=2),
+        given(1, []),
+        given(1, "number", "judy", role="adjudicator"),
+    )
+    found = labelled("number", "human", "human;number", **SETS)
+    assert (found["r0"]["label"], found["r0"]["label_origin"]) == ("location", "annotation")
+    assert found["r0"]["agreement"] == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
+    assert (found["r1"]["label"], found["r1"]["label_origin"]) == ("number", "adjudication")
+    told = report(artifacts.LABEL)
+    assert told["agreement"]["metric"] == "masi"
+    assert told["agreement"]["overlap"] == 1
+    listed = rows(artifacts.LABEL / "adjudication.parquet")
+    assert json.loads(listed[0]["votes"])["ann"] == "human|location"
+    assert (listed[0]["consensus"], listed[0]["spread"]) == ("location", None)
+
+
+def test_rules_add_several_labels(project: Path) -> None:
+    rules = [{"pattern": "text", "label": "number"}, {"pattern": "1$", "label": "human"}]
+    found = labelled("location", None, None, rules=rules, **SETS)
+    assert [found[f"r{at}"]["label"] for at in range(3)] == ["location", "human|number", "number"]
+    assert report(artifacts.LABEL)["rules"]["conflicting_records"] == 0
+
+
+def test_suspects_and_probabilities_of_several_labels(project: Path) -> None:
+    asked("human;location", *RIGHT[1:], suspects__listed=5, **SETS)
+    suspects = rows(artifacts.LABEL / "suspects.parquet")
+    assert [(one["id"], one["label"], one["suggested"]) for one in suspects] == [
+        ("r0", "human|location", "human")
+    ]
+    found = rows(artifacts.LABEL / "records.parquet")
+    assert found[0]["baseline_probability"] < min(one["baseline_probability"] for one in found[1:])
+
+
+def test_numbers_are_checked_and_written_one_way(project: Path) -> None:
+    found = labelled("3.50", " -2", "0", None, **NUMBERS)
+    assert [found[f"r{at}"]["label"] for at in range(3)] == ["3.5", "-2.0", "0.0"]
+    told = report(artifacts.LABEL)
+    assert told["labels"] == {}
+    assert (told["numbers"]["0"], told["numbers"]["0.5"], told["numbers"]["1"]) == (-2.0, 0.0, 3.5)
+    with pytest.raises(DataError) as caught:
+        labelled("3.5", "4.5", "nan", "good", **NUMBERS)
+    assert len(caught.value.problems) == 3
+    assert "allowed a number from -4 to 4" in caught.value.render("en")
+
+
+def test_annotators_numbers_come_to_their_median(project: Path) -> None:
+    annotate(
+        *(given(0, value, who) for who, value in (("a", 1), ("b", 4), ("c", 1.5))),
+        *(given(1, value, who) for who, value in (("a", 2), ("b", 2.25))),
+        given(2, -1, "judy", role="adjudicator"),
+    )
+    found = labelled("0", "0", "0", **NUMBERS)
+    assert [found[f"r{at}"]["label"] for at in range(3)] == ["1.5", "2.125", "-1.0"]
+    assert found["r0"]["agreement"] is None
+    told = report(artifacts.LABEL)
+    assert (told["agreement"]["metric"], told["consensus"]["used"]) == ("interval", "median")
+    assert -1 < told["agreement"]["alpha"]["value"] < 1
+    listed = rows(artifacts.LABEL / "adjudication.parquet")
+    assert [(one["id"], one["spread"], one["entropy"]) for one in listed] == [("r0", 3.0, None)]
+
+
+def test_a_wrong_number_is_suspect_and_every_record_has_a_residual(project: Path) -> None:
+    values = [str(at % 3 + at % 7 / 100) for at in range(60)]
+    asked("-4", *values[1:], **NUMBERS)
+    suspects = rows(artifacts.LABEL / "suspects.parquet")
+    assert (suspects[0]["id"], suspects[0]["label"]) == ("r0", "-4.0")
+    assert suspects[0]["probability"] is None
+    found = rows(artifacts.LABEL / "records.parquet")
+    assert {one["baseline_probability"] for one in found} == {None}
+    residuals = [abs(one["baseline_residual"]) for one in found]
+    assert residuals[0] == max(residuals) > 3.5
+    asked(*values, suspects__enabled=False, **NUMBERS)
+    assert rows(artifacts.LABEL / "records.parquet")[0]["baseline_residual"] is None
+
+
+@pytest.mark.parametrize("task", [SETS, NUMBERS], ids=["several", "numbers"])
+def test_no_record_at_all_in_any_task(project: Path, task: dict[str, Any]) -> None:
+    assert labelled(**task) == {}
+    assert report(artifacts.LABEL)["cleaned"] == 0
+
+
+@pytest.mark.parametrize("task", [SETS, NUMBERS], ids=["several", "numbers"])
+def test_the_gate_reads_alpha_of_every_task(project: Path, task: dict[str, Any]) -> None:
+    own: Any = (["human"], ["human", "number"]) if task is SETS else (1, 3.5)
+    annotate(*(given(at, own[at % 2], who) for at in range(40) for who in "ab"))
+    labelled(*[None] * 40, agreement__min_alpha=0.9, **task)
+    assert report(artifacts.LABEL)["agreement"]["alpha"]["value"] == 1
+    annotate(*(given(at, own[(at + (who == "b")) % 2], who) for at in range(40) for who in "ab"))
+    with pytest.raises(GateError, match="alpha"):
+        labelled(*[None] * 40, agreement__min_alpha=0.667, **task)

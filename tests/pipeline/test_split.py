@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 import random
@@ -484,3 +485,125 @@ def test_texts_that_are_almost_the_same_are_reported(project: Path) -> None:
         "validation": {"checked": 10, "found": 10}, "test": {"checked": 10, "found": 10},
     }  # fmt: skip
     assert len(found["examples"]) == 20
+
+
+def of_several(count: int = 400) -> list[dict[str, Any]]:
+    """Return records with a colour, many with a size too, and a few with nothing."""
+    labels = ["red|large", "red", "blue", "red|rare", "blue|large"]
+    return [
+        record(at, f"text {at}", "" if at % 40 == 0 else labels[at % 20 % 5 if at % 4 else 1])
+        for at in range(count)
+    ]
+
+
+SEVERAL: dict[str, object] = {
+    "label.task": "multi_label",
+    "label.labels": ["red", "blue", "large", "rare"],
+}
+NUMBERS: dict[str, object] = {"label.task": "regression", "label.labels": []}
+
+
+def test_each_of_several_labels_is_in_every_part(project: Path) -> None:
+    records = of_several()
+    parts = divided(records, SEVERAL)
+    told = report(artifacts.SPLIT)
+    every = Counter(name for one in records for name in one["label"].split("|") if name)
+    assert set(every) == {"red", "blue", "large", "rare"}
+    for part, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
+        for name, count in every.items():
+            assert abs(told["labels"][part][name] - share * count) <= 2, (part, name)
+    assert sum(map(len, parts.values())) == 400
+    assert told["numbers"] is None
+
+
+def test_a_rare_one_of_several_labels_is_named(project: Path) -> None:
+    records = [one | {"label": one["label"].replace("|rare", "")} for one in of_several(100)]
+    records[3]["label"] = "red|rare"
+    with pytest.raises(DataError) as caught:
+        divided(records, SEVERAL)
+    places = {"data/split, validation, rare", "data/split, test, rare"}
+    assert places <= {one.where for one in caught.value.problems}
+
+
+def rated(count: int = 400) -> list[dict[str, Any]]:
+    return [record(at, f"text {at}", repr(random.Random(at).gauss(0, 2))) for at in range(count)]
+
+
+def test_numbers_are_spread_alike_and_reported_by_quantiles(project: Path) -> None:
+    records = rated()
+    parts = divided(records, NUMBERS)
+    assert [len(parts[name]) for name in artifacts.PARTS] == [320, 40, 40]
+    told = report(artifacts.SPLIT)
+    assert told["labels"] == {name: {} for name in artifacts.PARTS}
+    ordered = sorted(float(one["label"]) for one in records)
+    borders = ordered[39:360:40]  # the largest of each tenth but the last
+    for part in ("validation", "test"):
+        tenths = Counter(bisect.bisect_left(borders, float(one["label"])) for one in parts[part])
+        assert tenths == dict.fromkeys(range(10), 4)
+        for share in ("0.25", "0.5", "0.75"):
+            expected = told["numbers"]["train"][share]
+            assert told["numbers"][part][share] == pytest.approx(expected, abs=0.5)
+
+
+def test_a_part_with_few_numbers_is_named(project: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        divided(rated(40), NUMBERS, min_per_label=6)
+    places = [one.where for one in caught.value.problems]
+    assert places == ["data/split, validation", "data/split, test"]
+    with pytest.raises(DataError, match=r"records of one label only \(3\.5\)"):
+        divided([record(at, f"text {at}", "3.5") for at in range(20)], NUMBERS)
+
+
+def test_the_difficulty_of_a_number_is_how_far_off_the_baseline_was(project: Path) -> None:
+    write(rated(300))
+    path = artifacts.LABEL / artifacts.RECORDS
+    table = artifacts.read_records(path)
+    off = [(-1) ** at * at / 100 for at in range(300)]
+    table = table.append_column("baseline_residual", pa.array(off, pa.float64()))
+    artifacts.write_records(path, table)
+    split(changed({"label.definitions": {}, "label.mapping": {}} | NUMBERS))
+    bounds = report(artifacts.SPLIT)["difficulty"]["bounds"]
+    for part in artifacts.PARTS:
+        for one in rows(artifacts.part(part)):
+            distance = abs(one["baseline_residual"])
+            hard = (distance > bounds["easy"]) + (distance > bounds["medium"])
+            assert one["difficulty"] == ("easy", "medium", "hard")[hard]
+    assert bounds["easy"] == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("task", ["several", "numbers"])
+def test_copies_are_spread_over_labels_and_tenths(project: Path, task: str) -> None:
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    made = of_several(200) if task == "several" else rated(200)
+    records = [
+        one | {"text": " ".join(random.Random(at).sample(words, 6)) + f" {at}"}
+        for at, one in enumerate(made)
+    ]
+    knobs = SEVERAL if task == "several" else NUMBERS
+    methods = ["insert", "delete", "swap"]
+    parts = divided(
+        records, knobs, augment__enabled=True, augment__share=0.5, augment__methods=methods
+    )
+    told = report(artifacts.SPLIT)["augmented"]
+    assert told["made"] == told["wanted"] > 70
+    if task == "several":
+        assert set(told["labels"]) == {"red", "blue", "large", "rare", ""}
+    else:
+        assert {one["made"] for one in told["labels"].values()} == {8}, "of ten tenths"
+    own = {one["id"]: one["label"] for one in parts["train"]}
+    copies = [one for one in parts["train"] if one["augmented_from"]]
+    assert len(copies) == told["made"]
+    assert all(one["label"] == own[one["augmented_from"]] for one in copies)
+
+
+@pytest.mark.parametrize("task", ["several", "numbers"])
+@pytest.mark.parametrize("strategy", ["stratified", "grouped", "time"])
+def test_no_family_crosses_in_any_task(project: Path, task: str, strategy: str) -> None:
+    labels = ["red|large", "red", "blue", "", "blue|large", "red|rare"]
+    records = [
+        one | {"label": repr(at % 31 / 7) if task == "numbers" else labels[at % 6]}
+        for at, one in enumerate(planted(900))
+    ]
+    parts = divided(records, SEVERAL if task == "several" else NUMBERS, strategy=strategy)
+    assert sum(map(len, parts.values())) == len(records)
+    refuse_leaks(parts)

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import GateError
 from pipeline.steps.agreement import HEADER, REASONS, Agreement, gate, measure
+from pipeline.steps.distances import masi
+from pipeline.steps.scheme import Scheme
+from tests.steps.schemes import numbers, several, single
 
 Votes = list[dict[str, str]]
 
@@ -27,8 +30,14 @@ def votes(*rows: str) -> Votes:
 
 def of(said: Votes, labels: Sequence[str], **changes: Any) -> Agreement:
     return measure(
-        said, labels, **({"bootstrap_samples": 200, "confidence": 0.95, "seed": 1} | changes)
+        said,
+        single(labels),
+        **({"bootstrap_samples": 200, "confidence": 0.95, "seed": 1} | changes),
     )
+
+
+def measured(said: Votes, scheme: Scheme) -> Agreement:
+    return measure(said, scheme, bootstrap_samples=200, confidence=0.95, seed=1)
 
 
 def counted(table: Sequence[Sequence[int]]) -> Votes:
@@ -247,3 +256,92 @@ def test_the_gate_is_not_met_where_nothing_can_be_measured(said: Votes) -> None:
     gate(of(said, "abc"), None, 2)
     with pytest.raises(GateError, match=r"label, agreement\.min_alpha"):
         gate(of(said, "abc"), -1.0, 2)
+
+
+def test_alpha_of_krippendorffs_interval_example() -> None:
+    """The same data as ``FOUR`` as numbers: Krippendorff 2011, section D, interval: 0.849."""
+    found = measured(FOUR, numbers())
+    assert found.alpha.value == pytest.approx(0.849, abs=0.0005)
+    assert (found.metric, found.overlap, found.labels, found.pairs) == ("interval", 11, {}, {})
+    assert found.alpha.low is not None
+    assert found.alpha.low < 0.849
+    for kappa in (found.fleiss, found.cohen):
+        assert (kappa.value, kappa.reason) == (None, "not_nominal")
+        assert str(REASONS["not_nominal"])
+
+
+def test_alpha_of_numbers_does_not_depend_on_their_scale() -> None:
+    moved = [{name: str(1e6 + 1e-3 * int(one)) for name, one in row.items()} for row in FOUR]
+    assert measured(moved, numbers()).alpha.value == pytest.approx(0.849, abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [
+        ("a", "a", 0),
+        ("", "", 0),
+        ("a", "b", 1),
+        ("a", "", 1),
+        ("ab", "abcd", 1 - 2 / 4 * 2 / 3),  # the example of nltk's masi_distance
+        ("ab", "bc", 1 - 1 / 3 * 1 / 3),
+    ],
+)
+def test_masi(one: str, other: str, distance: float) -> None:
+    assert masi(frozenset(one), frozenset(other)) == pytest.approx(distance)
+    assert masi(frozenset(other), frozenset(one)) == pytest.approx(distance)
+
+
+def test_alpha_of_sets_of_labels_by_hand() -> None:
+    """Units {a,b}/{a}, {b}/{b}, {c}/{c}, worked out by hand.
+
+    Observed: 2 × 2/3 over the 6 answers = 2/9. Expected: the 15 pairs of answers are 12 apart in
+    sum (ab-a, ab-b, ab-b 2/3 each; ab-c twice, a-b twice, a-c twice, b-c four times 1), so
+    2 × 12 / 30 = 0.8. α = 1 - (2/9) / 0.8.
+    """
+    said = [{"A": "a|b", "B": "a"}, {"A": "b", "B": "b"}, {"A": "c", "B": "c"}]
+    found = measured(said, several("abc"))
+    assert found.metric == "masi"
+    assert found.alpha.value == pytest.approx(1 - (2 / 9) / 0.8, abs=1e-6)
+    # A and B each answer what the other does not in the first unit only: both as far as all.
+    # Observed for either: (2/3 + 0 + 0) / 3.
+    assert found.people["A"].value == pytest.approx(1 - (2 / 9) / 0.8, abs=1e-6)
+    assert found.people["A"].value == found.people["B"].value
+    assert (found.fleiss.reason, found.cohen.reason) == ("not_nominal", "not_nominal")
+
+
+def test_alpha_of_single_labels_is_the_same_as_sets_of_one() -> None:
+    sets, plain = measured(FOUR, several("12345")), measured(FOUR, single("12345"))
+    assert sets.alpha.value == plain.alpha.value
+    assert {name: one.value for name, one in sets.labels.items()} == {
+        name: one.value for name, one in plain.labels.items()
+    }
+
+
+def test_a_label_of_several_is_there_or_not() -> None:
+    """α of label a equals α of binary data that say whether it is there."""
+    said = [
+        {"A": "a|b", "B": "a"},
+        {"A": "b", "B": "a|b"},
+        {"A": "", "B": "b"},
+        {"A": "a", "B": "a"},
+    ]
+    binary = [{n: "y" if "a" in one.split("|") else "n" for n, one in row.items()} for row in said]
+    found = measured(said, several("abc"))
+    assert found.labels["a"].value == measured(binary, single("yn")).alpha.value
+    assert (found.labels["c"].value, found.labels["c"].reason) == (None, "one_label")
+
+
+@pytest.mark.parametrize("scheme", [several("ab"), numbers()])
+def test_little_that_was_said_is_a_reason_in_every_task(scheme: Scheme) -> None:
+    said = "a" if scheme.several else "3.5"
+    assert measured([], scheme).alpha.reason == "no_annotation"
+    assert measured([{"A": said}], scheme).alpha.reason == "one_annotator"
+    assert measured([{"A": said}, {"B": said}], scheme).alpha.reason == "no_overlap"
+    same = measured([{"A": said, "B": said}] * 3, scheme)
+    assert (same.alpha.value, same.alpha.reason) == (None, "one_label")
+    json.dumps(same.report(), allow_nan=False)
+
+
+def test_the_rows_of_numbers_name_alpha_for_people() -> None:
+    kinds = [(row[0], row[2]) for row in measured(FOUR, numbers()).rows()]
+    assert kinds[3:] == [("annotator", "alpha")] * 4

@@ -19,6 +19,7 @@ from pipeline.steps.annotations import (
     read,
     workload,
 )
+from tests.steps.schemes import numbers, several, single
 
 GOOD = {"record": "r1", "annotator": "ann", "label": "a", "time": "2026-11-01T10:00:00Z"}
 CHECK = {"record": "r1", "annotator": "eve", "role": "checker", "time": "2026-11-02T10:00:00Z"}
@@ -29,7 +30,7 @@ def lines(*entries: object) -> dict[str, list[str]]:
 
 
 def said(*entries: dict[str, Any]) -> Any:
-    return by_record(read(lines(*entries), ["a", "b", "c"]))["r1"]
+    return by_record(read(lines(*entries), single("abc")))["r1"]
 
 
 def at(hour: int, **values: object) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def at(hour: int, **values: object) -> dict[str, Any]:
 
 def test_empty_lines_and_further_fields_do_no_harm() -> None:
     more = {"seconds": 3, "note": "x\u2028y", "colour": [1], "guideline": "0" * 64}
-    found = read(lines(GOOD, "", "  ", GOOD | more), ["a"])
+    found = read(lines(GOOD, "", "  ", GOOD | more), single("a"))
     assert [one.where for one in found] == ["one.jsonl:1", "one.jsonl:4"]
     assert (found[0].seconds, found[0].guideline, found[0].role) == (None, None, "annotator")
     assert (found[1].seconds, found[1].guideline, found[1].note) == (3.0, "0" * 64, "x\u2028y")
@@ -88,7 +89,7 @@ def test_empty_lines_and_further_fields_do_no_harm() -> None:
 )
 def test_bad_lines_are_named(bad: str) -> None:
     with pytest.raises(DataError, match=r"one\.jsonl:2"):
-        read(lines(GOOD, bad), ["a", "b"])
+        read(lines(GOOD, bad), single("ab"))
 
 
 @given(
@@ -105,25 +106,25 @@ def test_no_value_breaks_the_reader(value: object, name: str) -> None:
 
 
 def test_a_task_with_several_labels_takes_lists() -> None:
-    found = read(lines(GOOD, GOOD | {"label": ["a", "b"]}), ["a", "b"], several=True)
+    found = read(lines(GOOD, GOOD | {"label": ["a", "b"]}), several("ab"))
     assert [one.labels for one in found] == [("a",), ("a", "b")]
     with pytest.raises(DataError, match="found 2 labels, allowed one label"):
-        read(lines(GOOD | {"label": ["a", "b"]}), ["a", "b"])
-    assert read(lines(GOOD | {"label": ["a"]}), ["a"])[0].labels == ("a",)
+        read(lines(GOOD | {"label": ["a", "b"]}), single("ab"))
+    assert read(lines(GOOD | {"label": ["a"]}), single("a"))[0].labels == ("a",)
     with pytest.raises(DataError, match="found 'y', 'z', allowed one of a"):
-        read(lines(GOOD | {"label": ["y", "a", "z"]}), ["a"], several=True)
+        read(lines(GOOD | {"label": ["y", "a", "z"]}), several("a"))
 
 
 def test_annotations_come_oldest_first_whatever_file_they_stand_in() -> None:
     early = GOOD | {"time": "2026-10-01T10:00:00+08:00", "label": "b", "annotator": "bob"}
     files = lines(GOOD) | {"two.jsonl": [json.dumps(early)]}
-    found = by_record(read(files, ["a", "b"]))["r1"]
-    assert found.single() == [("bob", "b"), ("ann", "a")]
+    found = by_record(read(files, single("ab")))["r1"]
+    assert found.texts(single("abc")) == [("bob", "b"), ("ann", "a")]
 
 
 def test_each_annotators_last_word_counts() -> None:
     found = said(at(3, label="c"), at(1, label="b"), at(2, annotator="bob"))
-    assert found.single() == [("bob", "a"), ("ann", "c")]
+    assert found.texts(single("abc")) == [("bob", "a"), ("ann", "c")]
     assert found.adjudicated is None
 
 
@@ -131,7 +132,7 @@ def test_the_last_adjudication_wins_whoever_speaks_later() -> None:
     judge = {"annotator": "judy", "role": "adjudicator"}
     found = said(at(2, label="b", **judge), at(1, label="c", **judge), at(9, label="a"))
     assert found.adjudicated.labels == ("b",)
-    assert found.single() == [("ann", "a")], "who adjudicates does not vote"
+    assert found.texts(single("abc")) == [("ann", "a")], "who adjudicates does not vote"
 
 
 def test_a_verdict_stands_until_somebody_labels_again() -> None:
@@ -140,7 +141,7 @@ def test_a_verdict_stands_until_somebody_labels_again() -> None:
     assert said(at(6), sent_back).verdict is None
     assert said(sent_back, at(5)).verdict == "return", "at one moment the checker speaks last"
     assert said(at(1), sent_back | {"verdict": "accept"}).verdict == "accept"
-    assert said(at(1), sent_back).single() == [("ann", "a")], "a checker does not vote"
+    assert said(at(1), sent_back).texts(single("abc")) == [("ann", "a")], "a checker does not vote"
     later = CHECK | {"verdict": "accept", "time": "2026-11-03T07:00:00Z"}
     assert said(at(1), later, sent_back).verdict == "accept"
 
@@ -153,7 +154,7 @@ def test_workload_and_guidelines_are_counted() -> None:
             GOOD | {"record": "r2"},
             CHECK | {"verdict": "accept"},
         ),
-        ["a"],
+        single("a"),
     )
     found = workload(entries)
     assert found["ann"] == {
@@ -170,3 +171,33 @@ def test_workload_and_guidelines_are_counted() -> None:
     }
     assert guidelines(entries, None)["outdated_guideline"] == 2
     assert set(ROLES) == {"annotator", "adjudicator", "checker"}
+
+
+@pytest.mark.parametrize(
+    ("label", "text"), [(3, "3.0"), (-0.5, "-0.5"), ("2.50", "2.5"), (0, "0.0")]
+)
+def test_a_number_is_a_label_of_regression(label: object, text: str) -> None:
+    scheme = numbers(-4, 4)
+    found = by_record(read(lines(GOOD | {"label": label}), scheme))["r1"]
+    assert found.texts(scheme) == [("ann", text)]
+
+
+@pytest.mark.parametrize(
+    "label", ["many", "nan", [], [3], ["1", "2"], True, 4.5, "-5", float("nan"), 10**400, None]
+)
+def test_what_is_no_number_in_the_bounds_is_named(label: object) -> None:
+    with pytest.raises(DataError) as caught:
+        read(lines(GOOD | {"label": 1}, GOOD | {"label": label}), numbers(-4, 4))
+    assert [one.where for one in caught.value.problems] == ["one.jsonl:2"]
+
+
+def test_a_number_is_no_label_where_labels_are_names() -> None:
+    for scheme in (single("ab"), several("ab")):
+        with pytest.raises(DataError, match=r"found '3\.0', allowed one of a, b"):
+            read(lines(GOOD | {"label": 3}), scheme)
+
+
+def test_none_of_several_labels_is_an_answer_and_an_old_line_stays_readable() -> None:
+    scheme = several("abc")
+    found = read(lines(GOOD | {"label": []}, GOOD | {"label": ["c", "a"]}, GOOD), scheme)
+    assert [scheme.text(one.labels) for one in found] == ["", "a|c", "a"]

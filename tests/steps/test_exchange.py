@@ -21,17 +21,17 @@ from pipeline.steps.exchange import (
     Task,
     from_csv,
     from_label_studio,
-    guard,
     interface,
     not_there,
-    table,
     to_csv,
     to_label_studio,
-    unguard,
 )
+from pipeline.steps.spreadsheet import guard, table, unguard
+from tests.steps.schemes import numbers, several, single
 
 LABELS = ["a", "b", '<"&>']
-TASK = Task(LABELS, frozenset({"r1", "r2", "r3"}))
+ONE = single(LABELS)
+TASK = Task(ONE, frozenset({"r1", "r2", "r3"}))
 NOW = "2026-11-05T00:00:00+00:00"
 STARTS = ["=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠", "'", "''=", "'a", "a", ""]
 CELLS = st.builds(str.__add__, st.sampled_from(STARTS), st.text())
@@ -44,7 +44,7 @@ def test_exactly_one_guard_is_taken_away_again(cell: str) -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_no_exported_cell_runs(start: str) -> None:
-    exported = to_csv([Item("r1", f"{start}HYPERLINK(1)", f"{start}x")], None)
+    exported = to_csv([Item("r1", f"{start}HYPERLINK(1)", f"{start}x")], None, ONE)
     row = next(csv.DictReader(io.StringIO(exported, newline="")))
     assert row["text"].startswith("'")
     assert row["label"].startswith("'")
@@ -53,7 +53,7 @@ def test_no_exported_cell_runs(start: str) -> None:
 
 @given(st.lists(st.tuples(CELLS, CELLS, st.none() | CELLS.filter(bool)), max_size=5))
 def test_csv_comes_back_as_it_went(rows: list[tuple[str, str, str | None]]) -> None:
-    exported = to_csv([Item(*row) for row in rows], None)
+    exported = to_csv([Item(*row) for row in rows], None, ONE)
     found = [
         tuple(unguard(cells[name]) for name in ("record", "text", "label"))
         for _line, cells in table("\ufeff" + exported, "x.csv")
@@ -65,7 +65,7 @@ def test_csv_comes_back_as_it_went(rows: list[tuple[str, str, str | None]]) -> N
 def test_label_studio_comes_back_as_it_went(rows: list[tuple[str, str | None]]) -> None:
     """What Label Studio does in between: it keeps the task and adds annotations."""
     items = [Item(f"r{at}", text, label) for at, (text, label) in enumerate(rows)]
-    tasks = json.loads(json.dumps(to_label_studio(items, "f" * 64)))
+    tasks = json.loads(json.dumps(to_label_studio(items, "f" * 64, ONE)))
     for at, task in enumerate(tasks):
         assert task["data"]["text"] == items[at].text
         assert ("predictions" in task) == (items[at].label is not None)
@@ -79,7 +79,7 @@ def test_label_studio_comes_back_as_it_went(rows: list[tuple[str, str | None]]) 
                     "was_cancelled": False,
                 }
             ]
-    target = Task(LABELS, frozenset(one.record for one in items))
+    target = Task(ONE, frozenset(one.record for one in items))
     arrived = from_label_studio(json.dumps(tasks), "x.json", target, None, "annotator")
     assert [(one["record"], one["label"]) for one in arrived.entries] == [
         (one.record, one.label) for one in items if one.label is not None
@@ -90,7 +90,7 @@ def test_label_studio_comes_back_as_it_went(rows: list[tuple[str, str | None]]) 
 
 
 def test_the_interface_is_xml_with_every_label() -> None:
-    tree = ET.fromstring(interface(LABELS))  # noqa: S314 - our own text
+    tree = ET.fromstring(interface(ONE))  # noqa: S314 - our own text
     assert [one.get("value") for one in tree.iter("Choice")] == LABELS
 
 
@@ -222,20 +222,21 @@ def test_a_torn_sheet_is_named_and_a_long_cell_is_not_torn() -> None:
 
 
 def test_a_checkers_sheet_holds_verdicts() -> None:
-    exported = to_csv([Item("r1", "t", "a"), Item("r2", "t", "a")], None, verdict=True)
+    exported = to_csv([Item("r1", "t", "a"), Item("r2", "t", "a")], None, ONE, verdict=True)
     lines = exported.split("\r\n")
     lines[1] += "return"
     arrived = from_csv("\r\n".join(lines), "x.csv", TASK, "eve", "checker")
     assert [one["verdict"] for one in arrived.entries] == ["return"]
     assert arrived.passed_over == {"empty": 1}
-    assert read({"f": [json.dumps({"time": NOW} | arrived.entries[0])]}, LABELS)
+    assert read({"f": [json.dumps({"time": NOW} | arrived.entries[0])]}, ONE)
 
 
-def test_several_labels_stand_in_a_cell_as_a_list() -> None:
-    several = Task(LABELS, TASK.records, several=True)
-    text = 'record,label\r\nr1,"[""a"", ""b""]"\r\nr2,a\r\n'
-    arrived = from_csv(text, "x.csv", several, "ann", "annotator")
-    assert [one["label"] for one in arrived.entries] == [["a", "b"], "a"]
+def test_several_labels_stand_in_a_cell_as_a_list_or_with_the_separator() -> None:
+    wanted = Task(several(LABELS), TASK.records)
+    text = 'record,label\r\nr1,"[""a"", ""b""]"\r\nr2,a\r\nr3, b | a |\r\nr1,[]\r\nr2, \r\n'
+    arrived = from_csv(text, "x.csv", wanted, "ann", "annotator")
+    assert [one["label"] for one in arrived.entries] == [["a", "b"], ["a"], ["b", "a"], []]
+    assert arrived.passed_over == {"empty": 1}
     with pytest.raises(DataError, match=r"found '\["):
         from_csv(text, "x.csv", TASK, "ann", "annotator")
 
@@ -252,13 +253,105 @@ def test_the_same_file_twice_adds_nothing(arrive: Callable[[], Arrived]) -> None
     entries = arrive().entries
     new, known = not_there(entries, [], NOW)
     assert (len(new), known) == (len(entries), 0)
-    there = read({"f": [json.dumps(one) for one in new]}, LABELS)
+    there = read({"f": [json.dumps(one) for one in new]}, ONE)
     assert not_there(entries, there, "2027-01-01T00:00:00Z") == ([], len(entries))
 
 
 def test_a_changed_mind_is_added() -> None:
     first, _known = not_there(sheet("record,label", "r1,a").entries, [], NOW)
-    there = read({"f": [json.dumps(one) for one in first]}, LABELS)
+    there = read({"f": [json.dumps(one) for one in first]}, ONE)
     new, known = not_there(sheet("record,label", "r1,b").entries, there, "2026-12-01T00:00:00Z")
     assert (len(new), known) == (1, 0)
     assert parse(json.dumps(new[0]), "").labels == ("b",)  # type: ignore[union-attr]
+
+
+SETS = Task(several(["a", "b, c", " d "], ","), TASK.records)
+SCALE = Task(numbers(-4, 4), TASK.records)
+
+
+@given(st.lists(st.lists(st.sampled_from(SETS.scheme.labels), unique=True), max_size=3))
+def test_several_labels_come_back_from_a_spreadsheet(sets: list[list[str]]) -> None:
+    """Even where a name holds the separator, or spaces at its ends."""
+    items = [Item(f"r{at}", "t", SETS.scheme.text(one)) for at, one in enumerate(sets, 1)]
+    arrived = from_csv(to_csv(items, None, SETS.scheme), "x.csv", SETS, "ann", "annotator")
+    assert [SETS.scheme.text(one["label"]) for one in arrived.entries] == [
+        one.label for one in items
+    ]
+
+
+@given(st.lists(st.floats(-4, 4), max_size=3))
+def test_numbers_come_back_from_a_spreadsheet(values: list[float]) -> None:
+    items = [Item(f"r{at}", "t", repr(one)) for at, one in enumerate(values, 1)]
+    exported = to_csv(items, None, SCALE.scheme)
+    assert not any(
+        cell.startswith("-") for row in csv.reader(io.StringIO(exported)) for cell in row
+    )
+    arrived = from_csv(exported, "x.csv", SCALE, "ann", "annotator")
+    assert [one["label"] for one in arrived.entries] == values
+
+
+def test_what_is_no_number_is_named_with_its_line() -> None:
+    text = "record,label\nr1,3.5\nr2,many\nr3,9\nr1,-1\n"
+    with pytest.raises(DataError) as caught:
+        from_csv(text, "x.csv", SCALE, "ann", "annotator")
+    assert [one.where for one in caught.value.problems] == ["x.csv:3", "x.csv:4"]
+
+
+def annotated(items: list[Item], task: Task) -> list[dict[str, Any]]:
+    """Return Label Studio's export where an annotator took each prediction over."""
+    tasks: list[dict[str, Any]] = json.loads(json.dumps(to_label_studio(items, None, task.scheme)))
+    for one in tasks:
+        result = one["predictions"][0]["result"]
+        one["annotations"] = [
+            {"completed_by": 7, "result": result, "created_at": "2026-11-01T08:00:00Z"}
+        ]
+    return tasks
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [(SETS, ["a", "a|b, c", " d ", ""]), (SCALE, ["3.5", "-0.25", "0.0"])],
+)
+def test_label_studio_brings_every_task_back(task: Task, labels: list[str]) -> None:
+    scheme = task.scheme
+    items = [Item(f"r{at % 3 + 1}", "t", label) for at, label in enumerate(labels)]
+    text = json.dumps(annotated(items, task))
+    arrived = from_label_studio(text, "x.json", task, None, "annotator")
+    there = read({"f": [json.dumps(one) for one in arrived.entries]}, scheme)
+    assert [scheme.text(one.labels) for one in there] == labels
+    assert not arrived.passed_over
+
+
+def test_a_rating_of_label_studio_is_a_number() -> None:
+    rated = done("r1", result=[{"type": "rating", "value": {"rating": 4}}])
+    nothing = done("r2", result=[])
+    twice = done("r3", result=[{"value": {"rating": 4}}, {"value": {"number": 1}}])
+    text = json.dumps([rated, nothing])
+    arrived = from_label_studio(text, "x.json", SCALE, None, "annotator")
+    assert [one["label"] for one in arrived.entries] == [4]
+    assert arrived.passed_over == {"empty": 1}
+    with pytest.raises(DataError):
+        from_label_studio(json.dumps([twice]), "x.json", SCALE, None, "annotator")
+
+
+def test_an_annotation_without_a_choice_says_that_no_label_fits() -> None:
+    text = json.dumps([done("r1", result=[]), done("r2", result=[], was_cancelled=True)])
+    arrived = from_label_studio(text, "x.json", SETS, None, "annotator")
+    assert [one["label"] for one in arrived.entries] == [[]]
+    assert arrived.passed_over == {"skipped": 1}
+
+
+def test_the_interface_asks_for_what_the_task_needs() -> None:
+    sets = ET.fromstring(interface(SETS.scheme))  # noqa: S314 - our own text
+    assert [one.get("choice") for one in sets.iter("Choices")] == ["multiple"]
+    scale = ET.fromstring(interface(SCALE.scheme))  # noqa: S314
+    number = next(scale.iter("Number"))
+    assert (number.get("toName"), number.get("min"), number.get("max")) == ("text", "-4", "4")
+    assert "min" not in interface(numbers())
+
+
+def test_the_order_of_labels_makes_no_new_annotation() -> None:
+    first = [{"record": "r1", "annotator": "ann", "label": ["a", "b"], "time": "2026-11-01"}]
+    there = read({"f": [json.dumps(first[0])]}, several("ab"))
+    assert not_there([first[0] | {"label": ["b", "a"]}], there, NOW) == ([], 1)
+    assert not_there([first[0] | {"label": ["b"]}], there, NOW)[1] == 0
