@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
-from pipeline.modeling import architecture
+from pipeline.modeling import architecture, diagnosis
 from pipeline.params import Params
 from pipeline.predictor import CARD, Card
 from pipeline.sources import package
 from pipeline.stage import run
+from pipeline.tasks import task as tasks
+
+if TYPE_CHECKING:
+    from pipeline.tasks.base import Task
+
+LAYERS = "layers.csv"
 
 
 def init(params: Params) -> None:
-    """Bring or build the model, and write it with its architecture and size."""
-    knobs, labels = params.init, params.label.labels
-    model, tokenizer = build(params)
+    """Bring or build the model, try it on one batch, and write it with what was found."""
+    knobs = params.init
+    task = tasks.of(params.label.task, params.label.labels)
+    records = artifacts.read_records(artifacts.part("train"))
+    texts, labels = (records[name].to_pylist() for name in ("text", "label"))
+    model, tokenizer = build(params, task, texts)
     model.config.dtype = "float32"
     card = Card(
-        task="single_label",
-        labels=labels,
+        task=task.name,
+        labels=task.labels,
         max_tokens=knobs.max_tokens,
         normalize=params.clean.normalize.model_dump(),
         mask=masked(params),
@@ -28,11 +38,16 @@ def init(params: Params) -> None:
     report = {"method": knobs.method} | architecture.describe(model, knobs.max_tokens)
     if knobs.method == "pretrained":
         report["origin"] = knobs.pretrained.model_dump()
+    report["start"], modules = diagnosis.diagnose(model, tokenizer, task, texts, labels)
+    for warning in report["start"]["warnings"]:
+        print(diagnosis.told(warning), file=sys.stderr, flush=True)
     with artifacts.output_folder(artifacts.INIT) as folder:
         model.save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")
         artifacts.write_json(folder / "model" / CARD, asdict(card))
         artifacts.write_json(folder / artifacts.REPORT, report)
+        rows = ([row[name] for name in diagnosis.HEADER] for row in modules)
+        artifacts.write_csv(folder / LAYERS, diagnosis.HEADER, rows)
 
 
 def masked(params: Params) -> dict[str, Any]:
@@ -42,22 +57,18 @@ def masked(params: Params) -> dict[str, Any]:
     return {"kinds": [kind for kind, how in handling.items() if how == "mask"], "region": region}
 
 
-def build(params: Params) -> tuple[Any, Any]:
+def build(params: Params, task: Task, texts: list[str]) -> tuple[Any, Any]:
     """Return the model and its tokenizer, from where ``params`` say."""
-    knobs, labels = params.init, params.label.labels
+    knobs = params.init
+    common: dict[str, Any] = {"max_tokens": knobs.max_tokens, "seed": knobs.seed}
     if knobs.method == "scratch":
-        texts = artifacts.read_records(artifacts.part("train"))["text"].to_pylist()
-        sizes = knobs.scratch.model_dump()
-        return architecture.from_scratch(
-            texts, labels, sizes, max_tokens=knobs.max_tokens, seed=knobs.seed
-        )
-    origin = knobs.pretrained
+        return architecture.from_scratch(texts, task, knobs.scratch, knobs.weights, **common)
+    place, origin = "", knobs.pretrained
     if origin.kind == "hub":
-        return architecture.load_pretrained(
-            origin.name, labels, seed=knobs.seed, revision=origin.revision
-        )
-    place = package.take(origin) if origin.kind == "package" else origin.path
-    return architecture.load_pretrained(str(place), labels, seed=knobs.seed)
+        place, common["revision"] = origin.name, origin.revision
+    else:
+        place = str(package.take(origin) if origin.kind == "package" else origin.path)
+    return architecture.load_pretrained(place, task, knobs.weights, **common)
 
 
 if __name__ == "__main__":

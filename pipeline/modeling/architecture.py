@@ -1,51 +1,100 @@
-"""Where a model starts: weights of somebody else, or none; its tokens; what it will weigh."""
+"""Where a model starts: weights of somebody else, or none; its labels; what it will weigh."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
 from pipeline.i18n import _
+from pipeline.modeling import anatomy, initialization, tokenization
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    from pipeline.tasks.base import Task
+
 REFUSED = (".bin", ".pt", ".pth", ".pkl", ".joblib", ".ckpt", ".py")
 BYTES_PER_WEIGHT = 4
 STATED_BATCH = 32
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu", "silu": "silu"}
+ROTARY_BASE = 10_000.0  # Su et al. 2021, section 3.2.2
+# Their places are counted from the padding token's number plus one.
+SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 def load_pretrained(
-    place: str, labels: Sequence[str], *, seed: int, revision: str | None = None
+    place: str,
+    task: Task,
+    weights: Any,
+    *,
+    max_tokens: int,
+    seed: int,
+    revision: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Return a pretrained encoder with a new head for ``labels``, and its tokenizer.
+    """Return a pretrained model with a new head for ``task``, and its tokenizer.
+
+    Only what the checkpoint does not bring is drawn.
 
     :param place: a folder, or a hub name when ``revision`` is a commit.
-    :raises ModelError: for a folder without safetensors, or one that brings code or pickles.
+    :param weights: section ``init.weights``.
+    :raises ModelError: for a folder without safetensors, one that brings code or pickles, a model
+        of a kind that is not known, or one that cannot read ``max_tokens``.
     """
     if revision is not None:
         os.environ["HF_HUB_OFFLINE"] = "0"  # the one place that asks a hub, because params say so
     else:
         refuse_unsafe(Path(place))
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
-    model = AutoModelForSequenceClassification.from_pretrained(
+    config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+    config.update(names(task))
+    make_fit(config, tokenizer, max_tokens)
+    torch.manual_seed(seed)
+    model, told = AutoModelForSequenceClassification.from_pretrained(
         place,
+        config=config,
         revision=revision,
         use_safetensors=True,
         trust_remote_code=False,
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
-        **names(labels),
+        output_loading_info=True,
     )
-    return with_own_names(model), tokenizer
+    model = with_own_names(model)
+    new = {*told["missing_keys"], *(one[0] for one in told["mismatched_keys"])}
+    initialization.draw(model, weights, seed=seed, only=new)
+    return model, tokenizer
+
+
+def make_fit(config: PretrainedConfig, tokenizer: Any, max_tokens: int) -> None:
+    """Settle in place what a classifier needs of a model that was trained for something else.
+
+    :raises ModelError: for a kind of model that is not known or cannot read ``max_tokens``.
+    """
+    kind = config.model_type
+    anatomy.parts_of(kind)
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest is not None and kind in SHIFTED:
+        longest -= config.pad_token_id + 1
+    if longest is not None and max_tokens > longest:
+        raise ModelError.at(
+            "params.yaml, init.max_tokens",
+            found=str(max_tokens),
+            allowed=_("at most {longest} for this model", longest=longest),
+            fix=_("Lower it, or take a model that reads longer texts."),
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # GPT-2 and others were never padded
+    tokenizer.model_max_length = max_tokens
+    config.pad_token_id = tokenizer.pad_token_id
+    config.use_cache = False  # for writing on, which a classifier does not
+    if kind == "modernbert":
+        config.classifier_pooling = "cls"  # the head reads one token, as everywhere else
 
 
 def with_own_names(model: PreTrainedModel) -> PreTrainedModel:
@@ -77,84 +126,200 @@ def refuse_unsafe(folder: Path) -> None:
 
 def from_scratch(
     texts: Sequence[str],
-    labels: Sequence[str],
-    sizes: dict[str, Any],
+    task: Task,
+    knobs: Any,
+    weights: Any,
     *,
     max_tokens: int,
     seed: int,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Return a BERT of the given sizes with drawn weights, and a tokenizer trained on ``texts``."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    """Return a model of the given sizes with drawn weights, and a tokenizer learnt from ``texts``.
 
-    tokenizer = train_tokenizer(texts, vocabulary=sizes["vocabulary"], max_tokens=max_tokens)
+    :param knobs: section ``init.scratch``.
+    :param weights: section ``init.weights``.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    framing = tokenization.signs(knobs.family, knobs.positions)
+    tokenizer = tokenization.train(texts, knobs.tokenizer, framing, max_tokens=max_tokens)
+    configure = FAMILIES[knobs.family, knobs.positions]
     torch.manual_seed(seed)
-    config = BertConfig(
+    config = configure(knobs, tokenizer, max_tokens, names(task))
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    initialization.draw(model, weights, seed=seed, activation=knobs.activation)
+    return model.eval(), tokenizer
+
+
+def bert(knobs: Any, tokenizer: Any, max_tokens: int, named: dict[str, Any]) -> PretrainedConfig:
+    """Return an encoder with a vector for each place: BERT (Devlin et al. 2019)."""
+    from transformers import BertConfig
+
+    return BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=sizes["hidden"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        intermediate_size=sizes["intermediate"],
-        hidden_dropout_prob=sizes["dropout"],
-        attention_probs_dropout_prob=sizes["dropout"],
+        hidden_size=knobs.hidden,
+        num_hidden_layers=knobs.layers,
+        num_attention_heads=knobs.heads,
+        intermediate_size=knobs.intermediate,
+        hidden_act=ACTIVATIONS[knobs.activation],
+        hidden_dropout_prob=knobs.dropout,
+        attention_probs_dropout_prob=knobs.dropout,
         max_position_embeddings=max_tokens,
         pad_token_id=tokenizer.pad_token_id,
-        **names(labels),
+        **named,
     )
-    return BertForSequenceClassification(config), tokenizer
 
 
-def train_tokenizer(
-    texts: Sequence[str], *, vocabulary: int, max_tokens: int
-) -> PreTrainedTokenizerFast:
-    """Return a WordPiece tokenizer learnt from ``texts``; Chinese goes character by character.
+def modern_bert(
+    knobs: Any, tokenizer: Any, max_tokens: int, named: dict[str, Any]
+) -> PretrainedConfig:
+    """Return an encoder that turns places: ModernBERT (Warner et al. 2024), each layer seeing all.
 
-    The same texts give the same vocabulary. The library numbers the pieces within words in the
-    order of a hash table and breaks ties by these numbers, so they are numbered here beforehand.
+    Its feed-forward part is gated: one and a half times the weights of BERT's.
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+    from transformers import ModernBertConfig
 
-    learner, tokenizer = (
-        Tokenizer(models.WordPiece(unk_token="[UNK]")),
-        Tokenizer(models.WordPiece()),
+    return ModernBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=knobs.hidden,
+        num_hidden_layers=knobs.layers,
+        num_attention_heads=knobs.heads,
+        intermediate_size=knobs.intermediate,
+        hidden_activation=ACTIVATIONS[knobs.activation],
+        layer_types=["full_attention"] + ["sliding_attention"] * (knobs.layers - 1),
+        local_attention=2 * max_tokens,  # a window as wide as the text
+        rope_parameters={
+            kind: {"rope_type": "default", "rope_theta": ROTARY_BASE}
+            for kind in ("full_attention", "sliding_attention")
+        },
+        max_position_embeddings=max_tokens,
+        embedding_dropout=knobs.dropout,
+        attention_dropout=knobs.dropout,
+        mlp_dropout=knobs.dropout,
+        classifier_dropout=knobs.dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+        **named,
     )
-    for one in (learner, tokenizer):
-        one.normalizer = normalizers.BertNormalizer(lowercase=True)
-        one.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    pieces = sorted({f"##{letter}" for word in split_words(learner, texts) for letter in word[1:]})
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=[*SPECIAL, *pieces], show_progress=False
+
+
+def gpt2(knobs: Any, tokenizer: Any, max_tokens: int, named: dict[str, Any]) -> PretrainedConfig:
+    """Return a decoder with a vector for each place: GPT-2 (Radford et al. 2019)."""
+    from transformers import GPT2Config
+
+    return GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=knobs.hidden,
+        n_layer=knobs.layers,
+        n_head=knobs.heads,
+        n_inner=knobs.intermediate,
+        n_positions=max_tokens,
+        activation_function=ACTIVATIONS[knobs.activation],
+        resid_pdrop=knobs.dropout,
+        embd_pdrop=knobs.dropout,
+        attn_pdrop=knobs.dropout,
+        **ends(tokenizer),
+        **named,
     )
-    learner.train_from_iterator(texts, trainer)
-    tokenizer.model = models.WordPiece(learner.get_vocab(), unk_token="[UNK]")
-    start, end = ((name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]"))
-    tokenizer.post_processor = processors.BertProcessing(end, start)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=max_tokens,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
+
+
+def llama(knobs: Any, tokenizer: Any, max_tokens: int, named: dict[str, Any]) -> PretrainedConfig:
+    """Return a decoder that turns places: LLaMA (Touvron et al. 2023).
+
+    Its feed-forward part is gated, and it knows dropout within attention only.
+    """
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=knobs.hidden,
+        num_hidden_layers=knobs.layers,
+        num_attention_heads=knobs.heads,
+        intermediate_size=knobs.intermediate,
+        hidden_act=ACTIVATIONS[knobs.activation],
+        max_position_embeddings=max_tokens,
+        attention_dropout=knobs.dropout,
+        **ends(tokenizer),
+        **named,
     )
 
 
-def split_words(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
-    """Yield every word that a tokenizer would take apart."""
-    for text in texts:
-        normal = tokenizer.normalizer.normalize_str(text)
-        yield from (word for word, _span in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+def bart(knobs: Any, tokenizer: Any, max_tokens: int, named: dict[str, Any]) -> PretrainedConfig:
+    """Return encoder and decoder with a vector for each place: BART (Lewis et al. 2020)."""
+    from transformers import BartConfig
+
+    return BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=knobs.hidden,
+        encoder_layers=knobs.layers,
+        decoder_layers=knobs.layers,
+        encoder_attention_heads=knobs.heads,
+        decoder_attention_heads=knobs.heads,
+        encoder_ffn_dim=knobs.intermediate,
+        decoder_ffn_dim=knobs.intermediate,
+        activation_function=ACTIVATIONS[knobs.activation],
+        max_position_embeddings=max_tokens,
+        dropout=knobs.dropout,
+        attention_dropout=knobs.dropout,
+        classifier_dropout=knobs.dropout,
+        decoder_start_token_id=tokenizer.eos_token_id,
+        forced_eos_token_id=None,  # of writing, which a classifier does not
+        **ends(tokenizer),
+        **named,
+    )
 
 
-def names(labels: Sequence[str]) -> dict[str, Any]:
-    """Return the label names as ``transformers`` keeps them in ``config.json``."""
+def t5(knobs: Any, tokenizer: Any, max_tokens: int, named: dict[str, Any]) -> PretrainedConfig:
+    """Return encoder and decoder that know places by distance: T5 (Raffel et al. 2020)."""
+    from transformers import T5Config
+
+    return T5Config(
+        vocab_size=len(tokenizer),
+        d_model=knobs.hidden,
+        d_kv=knobs.hidden // knobs.heads,
+        d_ff=knobs.intermediate,
+        num_layers=knobs.layers,
+        num_decoder_layers=knobs.layers,
+        num_heads=knobs.heads,
+        feed_forward_proj=ACTIVATIONS[knobs.activation],
+        dropout_rate=knobs.dropout,
+        classifier_dropout=knobs.dropout,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        **ends(tokenizer),
+        **named,
+    )
+
+
+def ends(tokenizer: Any) -> dict[str, Any]:
+    """Return what models that read the last token know of tokens."""
     return {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: at for at, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "use_cache": False,  # for writing on, which a classifier does not
+    }
+
+
+FAMILIES = {
+    ("encoder", "learned"): bert,
+    ("encoder", "rotary"): modern_bert,
+    ("decoder", "learned"): gpt2,
+    ("decoder", "rotary"): llama,
+    ("encoder_decoder", "learned"): bart,
+    ("encoder_decoder", "relative"): t5,
+}
+
+
+def names(task: Task) -> dict[str, Any]:
+    """Return the task and its labels as ``transformers`` keeps them in ``config.json``."""
+    return {
+        "num_labels": len(task.outputs),
+        "id2label": dict(enumerate(task.outputs)),
+        "label2id": {label: at for at, label in enumerate(task.outputs)},
+        "problem_type": task.problem_type,
     }
 
 
@@ -170,7 +335,7 @@ def describe(model: PreTrainedModel, max_tokens: int) -> dict[str, Any]:
     config = model.config
     weights = sum(one.numel() for one in model.parameters())
     layers, width, heads = (
-        config.num_hidden_layers,
+        len(anatomy.layers(model)),
         config.hidden_size,
         config.num_attention_heads,
     )
