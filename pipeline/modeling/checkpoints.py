@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from pipeline.artifacts import (
     MANIFEST,
+    OUT_OF_SPACE,
+    nearly_full,
     read_json,
     sha256,
     sync,
@@ -25,11 +27,18 @@ from pipeline.artifacts import (
     write_json,
     write_manifest,
 )
-from pipeline.errors import BusyError, ModelError
+from pipeline.errors import BusyError, ModelError, MofangError, StorageError
 from pipeline.i18n import _
 
 FINISHED = "finished.json"
 RUNS_KEPT = 3
+WITHOUT_EFFECT = ("baselines", "costs")
+CODE = ("modeling", "tasks", "evaluation")
+CODE_FILES = ("predictor.py", "steps/targets.py")
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft")
+# What libraries say of a full disk, or of a file at its limit, when they hide the errno.
+FULL = ("os error 28", "os error 27", "No space left", "File too large", "PytorchStreamWriter",
+        "unexpected pos")  # fmt: skip
 
 
 @contextmanager
@@ -62,17 +71,20 @@ def only_one(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def fingerprint(values: Mapping[str, object], inputs: list[Path]) -> str:
+def fingerprint(values: Mapping[str, object], inputs: Sequence[Path]) -> str:
     """Return a name for a training run: the same knobs, data, code and libraries give the same.
 
-    A run that was killed goes on only from checkpoints under its own name.
+    A run that was killed goes on only from checkpoints under its own name. Knobs of ``train`` that
+    do not change what is learnt (``WITHOUT_EFFECT``) do not change the name.
     """
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    code = sorted(Path(__file__).parent.glob("*.py"))
-    for path in [*inputs, *code]:
+    told = {name: value for name, value in values.items() if name not in WITHOUT_EFFECT}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
+    package = Path(__file__).parents[1]
+    code = [path for folder in CODE for path in sorted((package / folder).glob("*.py"))]
+    for path in [*inputs, *code, *(package / name for name in CODE_FILES)]:
         digest.update(sha256(path).encode())
-    for package in ("torch", "transformers", "tokenizers"):
-        digest.update(version(package).encode())
+    for name in LIBRARIES:
+        digest.update(version(name).encode())
     return digest.hexdigest()[:16]
 
 
@@ -114,6 +126,34 @@ def seal(folder: Path, step: int, best: str | None) -> None:
             # Without its manifest a folder that is only half removed does not count any more.
             (other / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(other)
+
+
+@contextmanager
+def full_disk_named(folder: Path, needed: int) -> Iterator[None]:
+    """Turn whatever a library raises on a full disk into one error, and sweep what it left.
+
+    :param needed: bytes of one checkpoint.
+    :raises StorageError: naming them.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, MofangError) or not is_full(error, folder):
+            raise
+        newest_valid(folder)
+        raise StorageError.at(
+            folder,
+            found=_("no space left on the disk"),
+            allowed=_("at least {needed} MB for a checkpoint", needed=-(-needed // 1_000_000)),
+            fix=_("Free some space, then start again: training goes on from the last checkpoint."),
+        ) from error
+
+
+def is_full(error: Exception, folder: Path) -> bool:
+    """Return whether an error is the fault of a full disk."""
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+        return True
+    return any(one in str(error) for one in FULL) or nearly_full(folder)
 
 
 def step_of(checkpoint: Path) -> int:

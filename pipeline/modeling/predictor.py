@@ -38,7 +38,7 @@ class TorchPredictor(BasePredictor):
         return cls(card, tokenizer, model)
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return logits, [texts, labels], for token ids without padding, [texts, length]."""
+        """Return logits, [texts, outputs], for token ids without padding, [texts, length]."""
         import torch
 
         with torch.inference_mode():

@@ -1,11 +1,15 @@
-"""Fine-tune a classifier with transformers' Trainer, so that no run is ever lost.
+"""Transformers' Trainer with our loss, our order of records and no work between steps.
 
-Reads in the order of a run: settings, data, train, what came of it.
+What differs: losses come from the task, the optimizer and the schedule from ``params.yaml``;
+batches come in an order that a resumed run repeats; a checkpoint holds weights that changed and no
+pickled settings; weights that are no numbers never get into one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,38 +17,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.utils.data import Sampler
-from transformers import (
-    DataCollatorWithPadding,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import Trainer, TrainingArguments
 
-from pipeline.artifacts import read_json, require_space
 from pipeline.errors import ModelError
 from pipeline.i18n import _
-from pipeline.modeling import checkpoints
-from pipeline.progress import Progress
+from pipeline.modeling import launcher, optimizers, schedules
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from pipeline.modeling.methods import Method
+    from pipeline.tasks.base import Task
 
 Example = dict[str, Any]
-BYTES_PER_STEP_OF_SAVING = 3 * 4  # weights and two moments, fp32
+BATCHES_SORTED_TOGETHER = 50
+LOGGING_STEPS = 10
+SHARE = "share"  # of a batch in the step it belongs to, travels beside its tensors
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training came to."""
+class Setup:
+    """What a training run is about, beside its records."""
 
-    history: list[dict[str, float]]  # Trainer's log, one entry a logged step or evaluation
-    steps: int
-    best_step: int
-    best_value: float
-    resumed_from: int | None  # step
+    task: Task
+    method: Method
+    knobs: Any  # params.train
+    folder: Path
+    batch_size: int  # texts at once in one process
+    accumulation: int
+    weights: list[float] | None = None  # of classes
 
 
 class GroupedByLength(Sampler[int]):
@@ -52,6 +51,9 @@ class GroupedByLength(Sampler[int]):
 
     Trainer's own sampler draws from torch's global generator, so that a run resumed within an epoch
     would see another order.
+
+    :param batch_size: texts a step, over all processes and accumulated batches: so the order stays
+        the same when a step is taken in smaller batches.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -67,8 +69,8 @@ class GroupedByLength(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng([self.seed, self.epoch])
         order = random.permutation(len(self.lengths))
-        # Fifty batches are sorted at a time: nearly no padding, and still another mix each epoch.
-        pool = 50 * self.batch_size
+        # So many batches are sorted at a time: nearly no padding, and still another mix each epoch.
+        pool = BATCHES_SORTED_TOGETHER * self.batch_size
         groups = []
         for start in range(0, len(order), pool):
             part = sorted(order[start : start + pool].tolist(), key=lambda at: -self.lengths[at])
@@ -82,158 +84,256 @@ class GroupedByLength(Sampler[int]):
         yield from last
 
 
+class Shuffled(Sampler[int]):
+    """Records in an order that the seed and the epoch alone decide, whatever their length."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of ``epoch``; accelerate calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        yield from random.permutation(self.count).tolist()
+
+
 class ResumableTrainer(Trainer):  # type: ignore[misc]
-    """Trainer with batches grouped by length in an order that a resumed run repeats."""
+    """Trainer whose run can be taken up again at any checkpoint, and ends the same to the bit."""
 
     optimizer: torch.optim.Optimizer | None
-    head_rate = 1.0  # learning rate of what is not the encoder, as a multiple
+    lr_scheduler: Any
+
+    def __init__(self, setup: Setup, **others: Any) -> None:
+        super().__init__(**others)
+        self.setup = setup
+        self.weights = None
+        if setup.weights is not None:
+            self.weights = torch.tensor(setup.weights, device=self.args.device)
+        self.trained = [one for one in self.model.parameters() if one.requires_grad]
+        self.examples, self.since = 0, time.perf_counter()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return AdamW whose head learns faster; biases and norms do not decay."""
+        """Return the optimizer that ``params.yaml`` names."""
         if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(
-                parameter_groups(self.model, self.args, self.head_rate), fused=True
+            self.optimizer = optimizers.build(
+                self.model if model is None else model, self.setup.knobs
             )
         return self.optimizer
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the schedule that ``params.yaml`` names."""
+        if self.lr_scheduler is None:
+            chosen: Any = self.optimizer if optimizer is None else optimizer
+            self.lr_scheduler = schedules.build(
+                chosen,
+                self.setup.knobs.schedule,
+                steps=num_training_steps,
+                greater_is_better=self.args.greater_is_better,
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        knobs = self.setup.knobs
+        if not knobs.group_by_length:
+            return Shuffled(len(self.train_dataset), knobs.seed)
         lengths = [len(one["input_ids"]) for one in self.train_dataset]
-        return GroupedByLength(lengths, self.args.train_batch_size, self.args.seed)
+        return GroupedByLength(lengths, knobs.batch_size * knobs.accumulation, knobs.seed)
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: Any
+    ) -> tuple[list[Any], None]:
+        """Return the batches of a step, each with its share in it."""
+        samples, _items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if len(samples) > 1:
+            sizes = [self.size(one["labels"]) for one in samples]
+            for one, size in zip(samples, sizes, strict=True):
+                one[SHARE] = size / sum(sizes)
+        return samples, None
 
-def parameter_groups(model: Any, args: TrainingArguments, head_rate: float) -> list[dict[str, Any]]:
-    """Return the weights to train by learning rate and by whether they decay."""
-    body = {id(one) for one in model.base_model.parameters()}
-    body -= {id(one) for one in pooler(model)}
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-    for one in model.parameters():
-        if one.requires_grad:
-            groups.setdefault((id(one) in body, one.ndim > 1), []).append(one)
-    return [
-        {
-            "params": weights,
-            "lr": args.learning_rate * (1.0 if in_body else head_rate),
-            "weight_decay": args.weight_decay if decays else 0.0,
-        }
-        for (in_body, decays), weights in groups.items()
-    ]
+    def size(self, labels: torch.Tensor) -> float:
+        """Return what a batch weighs: its records or, where classes weigh differently, theirs.
 
+        With these shares accumulated batches give the mean of one large batch.
+        """
+        if self.weights is None or labels.is_floating_point():
+            return float(len(labels))
+        return float(self.weights.to(labels.device)[labels].sum())
 
-def pooler(model: Any) -> Iterator[torch.nn.Parameter]:
-    """Yield the weights between encoder and classifier, which pretraining hardly touched."""
-    part = getattr(model.base_model, "pooler", None)
-    return part.parameters() if part is not None else iter(())
+    def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> None:
+        return None
 
-
-class Habits(TrainerCallback):  # type: ignore[misc]
-    """Shows progress, seals checkpoints, stops early, and never goes on after a NaN."""
-
-    def __init__(self, folder: Path, *, every: int, patience: int, metric: str) -> None:
-        self.folder, self.every, self.patience = folder, every, patience
-        self.metric = f"eval_{metric}"
-        self.progress: Progress | None = None
-        self.shown: dict[str, float] = {}
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Start counting where the run starts or goes on."""
-        self.progress = Progress("train", state.max_steps, step=state.global_step)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Count the step, and save now and then; an epoch's last step is saved with its score."""
-        assert self.progress is not None
-        self.progress.advance(1, **self.shown)
-        ends_epoch = state.global_step % (state.max_steps // args.num_train_epochs) == 0
-        if state.global_step % self.every == 0 and not ends_epoch:
-            control.should_save = True
-
-    def on_log(
+    def compute_loss(
         self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, float],
-        **_: Any,
-    ) -> None:
-        """Show loss and learning rate; a loss that is no number ends the run."""
-        names = {"loss": "loss", "learning_rate": "learning_rate", "eval_loss": "eval_loss"}
-        self.shown |= {shown: float(logs[name]) for name, shown in names.items() if name in logs}
-        if not all(np.isfinite(value) for value in self.shown.values()):
-            raise diverged(state.global_step)
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the task's loss, and the penalty on the weights while training."""
+        knobs = self.setup.knobs
+        share = inputs.pop(SHARE, None)
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits
+        loss = self.setup.task.loss(logits, labels, knobs=knobs.loss, weights=self.weights)
+        if model.training and (knobs.l1 or knobs.l2):
+            loss = loss + optimizers.penalty(self.model, knobs.l1, knobs.l2)
+        if share is not None:
+            # Trainer divides by the number of batches afterwards.
+            loss = loss * share * self.current_gradient_accumulation_steps
+        return (loss, {"logits": logits}) if return_outputs else loss
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Stop when ``patience`` epochs brought nothing better; counted from the log alone."""
-        values = [entry[self.metric] for entry in state.log_history if self.metric in entry]
-        better = min if self.metric == "eval_loss" else max
-        since_best = len(values) - 1 - values.index(better(values))
-        if self.patience and since_best >= self.patience:
-            control.should_training_stop = True
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Take one batch forward and back.
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Write the manifest of the checkpoint that is now complete."""
-        checkpoints.seal(self.folder, state.global_step, state.best_model_checkpoint)
+        :raises ModelError: on a CPU if the loss is no number; a GPU is not waited for each step.
+        """
+        self.examples += len(inputs["labels"])
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if loss.device.type == "cpu" and not torch.isfinite(loss):
+            raise diverged(self.state.global_step + 1, _("a loss that is not a number"))
+        return loss
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Take the bar away."""
-        if self.progress is not None:
-            self.progress.bar.close()
+    def _clip_grad_norm(self, model: Any) -> Any:
+        if self.args.device.type != "cpu" or self.args.world_size > 1:
+            return super()._clip_grad_norm(model)
+        norm = self.gradient_norm()
+        # Shortening costs a pass over all gradients, which most steps do not need.
+        if norm > self.args.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.trained, self.args.max_grad_norm, norm)
+        return norm
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        if grad_norm is None and self.args.device.type == "cpu" and self.args.world_size <= 1:
+            return self.gradient_norm()
+        return super()._get_grad_norm(model, grad_norm)
+
+    def gradient_norm(self) -> torch.Tensor:
+        """Return the length of all gradients together.
+
+        :raises ModelError: if it is no number, before the step would spoil the weights.
+        """
+        grads = [one.grad for one in self.trained if one.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads)
+        if not torch.isfinite(norm):
+            raise diverged(self.state.global_step + 1, _("a gradient that is not a number"))
+        return norm
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 0: nobody reads Trainer's count."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add speed, memory and time left to what a step tells."""
+        if "loss" in logs:
+            now = time.perf_counter()
+            pace = self.examples * self.args.world_size / max(now - self.since, 1e-9)
+            done = self.state.epoch * len(self.train_dataset)
+            ahead = self.state.num_train_epochs * len(self.train_dataset) - done
+            logs |= {
+                "examples_per_second": round(pace, 2),
+                "memory_bytes": memory(self.args.device),
+                "seconds_left": round(ahead / max(pace, 1e-9), 1),
+            }
+            self.examples, self.since = 0, now
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if not finite(self.trained):
+            raise diverged(self.state.global_step, _("weights that are not numbers"))
+        super()._save_checkpoint(model, trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        plain = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        plain.save_pretrained(output_dir, state_dict=state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            self.setup.method.restore(self.model, Path(resume_from_checkpoint))
 
 
-def diverged(step: int) -> ModelError:
-    """Return the error for a loss that is no number any more."""
+def finite(weights: Sequence[torch.Tensor]) -> bool:
+    """Return whether all weights are numbers; one pass, one wait for the device."""
+    sums = torch.stack([one.detach().sum(dtype=torch.float64) for one in weights])
+    return bool(torch.isfinite(sums).all())
+
+
+def memory(device: torch.device) -> int:
+    """Return the bytes that this process holds on its device."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def diverged(step: int, found: Any) -> ModelError:
+    """Return the error for a loss, a gradient or weights that are no numbers any more."""
     return ModelError.at(
         f"train, step {step}",
-        found=_("a loss that is not a number"),
+        found=found,
         allowed=_("a finite loss"),
         fix=_("Lower train.learning_rate, or set train.max_gradient_norm to 1. "
               "The last good checkpoint is kept."),
     )  # fmt: skip
 
 
-def encode(tokenizer: Any, texts: Sequence[str], labels: Sequence[int]) -> list[Example]:
+def encode(tokenizer: Any, texts: Sequence[str], targets: Sequence[Any]) -> list[Example]:
     """Return examples for Trainer from texts that are normalized already."""
     return [
-        {"input_ids": one.ids, "attention_mask": one.attention_mask, "labels": label}
-        for one, label in zip(tokenizer.encode_batch(list(texts)), labels, strict=True)
+        {"input_ids": one.ids, "attention_mask": one.attention_mask, "labels": target}
+        for one, target in zip(tokenizer.encode_batch(list(texts)), targets, strict=True)
     ]
 
 
-def settings(knobs: Any, folder: Path) -> TrainingArguments:
-    """Return Trainer's settings for ``params.yaml``'s section ``train``."""
+def world() -> int:
+    """Return how many processes train together; torchrun says so."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def settings(setup: Setup) -> TrainingArguments:
+    """Return Trainer's settings for ``params.yaml``'s section ``train``.
+
+    :raises ModelError: for a device or a precision that this machine does not have.
+    """
+    knobs = setup.knobs
     cpu = device(knobs.device) == "cpu"
+    chosen = precision(knobs.precision, cpu=cpu)
     return TrainingArguments(
-        output_dir=str(folder),
+        output_dir=str(setup.folder),
         num_train_epochs=knobs.epochs,
-        per_device_train_batch_size=knobs.batch_size,
-        per_device_eval_batch_size=2 * knobs.batch_size,
+        per_device_train_batch_size=setup.batch_size,
+        per_device_eval_batch_size=2 * setup.batch_size,
+        gradient_accumulation_steps=setup.accumulation,
         learning_rate=knobs.learning_rate,
-        lr_scheduler_type=knobs.schedule
-        if knobs.schedule != "constant"
-        else "constant_with_warmup",
-        warmup_steps=knobs.warmup_share,
-        weight_decay=knobs.weight_decay,
-        label_smoothing_factor=knobs.label_smoothing,
         max_grad_norm=knobs.max_gradient_norm,
-        bf16=precision(knobs.precision, cpu=cpu) == "bf16",
+        bf16=chosen == "bf16",
+        fp16=chosen == "fp16",
         use_cpu=cpu,
+        torch_compile=knobs.compile,
+        gradient_checkpointing=knobs.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         eval_strategy="epoch",
         save_strategy="epoch",
-        load_best_model_at_end=True,
         metric_for_best_model=knobs.metric,
-        greater_is_better=knobs.metric != "loss",
-        logging_steps=10,
+        greater_is_better=setup.task.greater_is_better(knobs.metric),
+        logging_steps=LOGGING_STEPS,
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
+        label_names=["labels"],
         dataloader_pin_memory=not cpu,
+        **launcher.settings(knobs),
         disable_tqdm=True,
         report_to="none",
         seed=knobs.seed,
@@ -257,7 +357,17 @@ def device(wanted: str) -> str:
 
 
 def precision(wanted: str, *, cpu: bool) -> str:
-    """Return ``fp32`` or ``bf16``: what was asked for, or what the processor is fast at."""
+    """Return ``fp32``, ``bf16`` or ``fp16``: what was asked for, or what the processor is fast at.
+
+    :raises ModelError: for fp16 on a CPU, whose gradients would vanish unscaled.
+    """
+    if wanted == "fp16" and cpu:
+        raise ModelError.at(
+            "params.yaml, train.precision",
+            found="fp16",
+            allowed="auto, fp32, bf16",
+            fix=_("fp16 is for GPUs; set it to auto."),
+        )
     if wanted != "auto":
         return wanted
     if cpu:
@@ -266,69 +376,18 @@ def precision(wanted: str, *, cpu: bool) -> str:
     return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
 
 
-def train(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    parts: Mapping[str, list[Example]],
-    knobs: Any,
-    folder: Path,
-    score: Callable[[Any], dict[str, float]],
-) -> Outcome:
-    """Train ``model`` in place; afterwards it is the best one of all epochs.
+def prepare_torch(knobs: Any) -> None:
+    """Set threads and determinism of this process."""
+    if knobs.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(knobs.deterministic)
+    if knobs.threads:
+        torch.set_num_threads(knobs.threads)
 
-    A run that was killed goes on from its newest whole checkpoint and ends with the same weights
-    as one that was not.
 
-    :param parts: ``train`` and ``validation``, encoded.
-    :param folder: for checkpoints; one per run, see ``checkpoints.fingerprint``.
-    :param score: figures from logits and labels (``EvalPrediction``).
-    :raises ModelError: if the loss is not a number.
-    """
-    torch.set_num_threads(knobs.threads or torch.get_num_threads())
-    if knobs.freeze_embeddings:
-        model.get_input_embeddings().requires_grad_(False)
-    weights = sum(one.numel() for one in model.parameters())
-    require_space(folder, 3 * weights * BYTES_PER_STEP_OF_SAVING)
-    resumed = checkpoints.resumable(folder)
-    habits = Habits(
-        folder, every=knobs.checkpoint_steps, patience=knobs.patience, metric=knobs.metric
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that there was not enough memory, on the device or the CPU."""
+    words = ("out of memory", "not enough memory", "DefaultCPUAllocator", "bad_alloc")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(one in str(error) for one in words)
     )
-    trainer = ResumableTrainer(
-        model=model,
-        args=settings(knobs, folder),
-        train_dataset=parts["train"],
-        eval_dataset=parts["validation"],
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=score,
-        callbacks=[habits],
-    )
-    trainer.head_rate = knobs.head_rate
-    trainer.remove_callback(PrinterCallback)
-    if not (folder / checkpoints.FINISHED).exists():
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        note_end(trainer.state, folder)
-    return recall(model, folder, checkpoints.step_of(resumed) if resumed else None)
-
-
-def note_end(state: TrainerState, folder: Path) -> None:
-    """Write down what training came to: a run killed from here on is only exported again."""
-    checkpoints.finish(
-        folder,
-        {
-            "history": state.log_history,
-            "steps": state.global_step,
-            "best_step": checkpoints.step_of(Path(state.best_model_checkpoint)),
-            "best_value": state.best_metric,
-        },
-    )
-
-
-def recall(model: PreTrainedModel, folder: Path, resumed_from: int | None) -> Outcome:
-    """Put the best weights into ``model`` and return what training came to."""
-    from safetensors.torch import load_file
-
-    noted = read_json(folder / checkpoints.FINISHED)
-    best = folder / f"checkpoint-{noted['best_step']}" / "model.safetensors"
-    model.load_state_dict(load_file(best))
-    model.to("cpu").eval()
-    return Outcome(**noted, resumed_from=resumed_from)

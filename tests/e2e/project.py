@@ -78,14 +78,13 @@ def params() -> dict[str, object]:
     # Openings and endings repeat so much here that most requests are alike.
     values["clean"]["duplicates"]["near"]["threshold"] = 0.97
     values["init"] |= {"method": "scratch", "max_tokens": 24}
-    values["init"]["scratch"] = {
-        "vocabulary": 300, "layers": 2, "hidden": 32, "heads": 2, "intermediate": 64,
-        "dropout": 0.1,
-    }  # fmt: skip
+    values["init"]["scratch"] |= {"layers": 2, "hidden": 32, "heads": 2, "intermediate": 64}
+    values["init"]["scratch"]["tokenizer"] |= {"vocabulary": 300}
     values["train"] |= {
         "epochs": 4, "batch_size": 16, "learning_rate": 5e-3, "freeze_embeddings": False,
         "threads": 1, "checkpoint_steps": 7, "head_rate": 2.0, "precision": "fp32", "patience": 0,
     }  # fmt: skip
+    values["train"]["baselines"] |= {"kinds": ["majority", "linear_svc"]}
     values["validate"] |= {"gates": ["accuracy >= 0.5"], "better_than_baseline": False}
     values["test"] |= {"bootstrap_samples": 200}
     values["optimize"] |= {"calibration_records": 30, "rounds": 3, "max_points_lost": 20.0,

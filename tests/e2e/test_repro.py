@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -147,12 +145,12 @@ def forget_training(project: Project) -> None:
     project.progress.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("moments", [(3,), (9, 20), (35, 50, 70)], ids=str)
 def test_a_killed_training_ends_with_the_same_weights(
-    built: Project, ready: Project, tmp_path: Path, moments: tuple[int, ...]
+    built: Project, ready: Project, tmp_path: Path
 ) -> None:
+    """Through DVC, too; test_kills tries many more moments."""
     project = ready.copy(tmp_path / "killed")
-    for moment in moments:
+    for moment in (9, 20):
         process = project.start(sys.executable, "-m", "pipeline.train")
         project.wait_for_step(moment, process)
         os.killpg(process.pid, signal.SIGKILL)
@@ -161,17 +159,7 @@ def test_a_killed_training_ends_with_the_same_weights(
         assert not (project.folder / "models/train").exists()
     project.repro("train", "--single-item", "--force")
     assert project.weights() == built.weights()
-    resumed = read(project, "models/train/report.json")["resumed_from_step"]
-    assert (resumed is None) == (max(moments) < 7)
-
-
-def test_a_finished_training_is_only_exported_again(built: Project, tmp_path: Path) -> None:
-    project = built.copy(tmp_path / "finished")
-    shutil.rmtree(project.folder / "models/train")
-    project.progress.unlink()
-    project.stage("train")
-    assert project.weights() == built.weights()
-    assert project.steps() == 0
+    assert read(project, "models/train/report.json")["resumed_from_step"] >= 14
 
 
 def test_two_trainers_never_share_a_folder(ready: Project, tmp_path: Path) -> None:
@@ -239,18 +227,3 @@ def test_a_full_disk_leaves_the_earlier_result(small_disk: Project) -> None:
     assert not list(data.glob(".*"))
     (data / "ballast").unlink()
     small_disk.stage("collect")
-
-
-@pytest.mark.slow
-def test_twenty_kills_at_random_moments(built: Project, ready: Project, tmp_path: Path) -> None:
-    """Moments between the first import and the export, so that saves are hit as well."""
-    project, moments = ready.copy(tmp_path / "often"), random.Random(0)
-    for _kill in range(20):
-        process = project.start(sys.executable, "-m", "pipeline.train")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=moments.uniform(4.0, 14.0))
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    project.stage("train")
-    assert project.weights() == built.weights()
