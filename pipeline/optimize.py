@@ -46,7 +46,13 @@ def optimize(params: Params) -> None:
             max_points_lost=knobs.max_points_lost,
             min_agreement=knobs.min_agreement,
         )
-        save(folders[chosen or compression.FP32], table, chosen, knobs.rule)
+        told = {
+            "chosen": chosen,
+            "rule": knobs.rule,
+            "main": models[comparison.ORIGINAL].task.main,
+            "meaning": comparison.meaning(models[comparison.ORIGINAL].task),
+        }
+        save(folders[chosen or compression.FP32], table, told)
 
 
 def calibration(count: int, seed: int) -> list[str]:
@@ -55,7 +61,7 @@ def calibration(count: int, seed: int) -> list[str]:
     return random.Random(seed).sample(texts, min(count, len(texts)))
 
 
-def save(folder: Path, table: dict[str, Any], chosen: str | None, rule: str) -> None:
+def save(folder: Path, table: dict[str, comparison.Line], told: dict[str, Any]) -> None:
     """Write the model that ships, and the table that says why it is this one."""
     with artifacts.output_folder(artifacts.OPTIMIZE) as target:
         (target / "model").mkdir()
@@ -65,7 +71,7 @@ def save(folder: Path, table: dict[str, Any], chosen: str | None, rule: str) -> 
         artifacts.write_json(target / artifacts.METRICS, lines)
         artifacts.write_json(
             target / artifacts.REPORT,
-            {"chosen": chosen, "shipped": folder.name, "rule": rule, "table": lines},
+            told | {"shipped": folder.name, "table": lines},
         )
 
 

@@ -10,10 +10,11 @@ from pipeline.artifacts import OPTIMIZE
 from pipeline.errors import MofangError
 from pipeline.i18n import _
 from pipeline.predictor import Predictor
+from pipeline.steps.targets import REGRESSION
 
 
 def main() -> None:
-    """Print the most probable labels of each text."""
+    """Print the most probable labels of each text, or its number."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
     parser.add_argument("texts", nargs="+", metavar="TEXT", help=str(_("the texts to label")))
     parser.add_argument(
@@ -21,12 +22,12 @@ def main() -> None:
     )
     parser.add_argument("--top", type=int, default=3, help=str(_("how many labels to show")))
     wanted = parser.parse_args()
-    for text, scores in zip(
-        wanted.texts, Predictor.load(wanted.model).predict(wanted.texts, wanted.top), strict=True
-    ):
+    model = Predictor.load(wanted.model)
+    shown = "{0.score:.6g}" if model.task.name == REGRESSION else "{0.score:6.1%}  {0.label}"
+    for text, scores in zip(wanted.texts, model.predict(wanted.texts, wanted.top), strict=True):
         print(text)
         for score in scores:
-            print(f"  {score.score:6.1%}  {score.label}")
+            print(f"  {shown.format(score)}")
 
 
 if __name__ == "__main__":

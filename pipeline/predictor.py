@@ -23,6 +23,7 @@ from pipeline.i18n import _
 from pipeline.quiet import be_quiet
 from pipeline.steps import personal
 from pipeline.steps.text import normalize
+from pipeline.tasks import task as tasks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,14 +32,15 @@ if TYPE_CHECKING:
 
 CARD = "mofang.json"
 TOKENS_PER_BATCH = 4_096  # bounds memory; on a CPU larger batches are not faster
+SOME_TOKEN = 0  # stands for a text that has no token at all, which no model can read
 
 
 @dataclass(frozen=True)
 class Card:
     """What a model has to know about itself to answer as it was trained."""
 
-    task: str
-    labels: list[str]
+    task: str  # single_label, multi_label or regression
+    labels: list[str]  # none for regression
     max_tokens: int
     normalize: dict[str, Any]  # keywords of steps.text.normalize
     mask: dict[str, Any]  # keywords of steps.personal.mask: what was masked in training
@@ -62,7 +64,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Score:
-    """A label and its probability, 0 to 1."""
+    """A label and its probability, 0 to 1; for regression ``value`` and the number."""
 
     label: str
     score: float
@@ -75,39 +77,42 @@ class BasePredictor:
         tokenizer.no_padding()
         tokenizer.enable_truncation(card.max_tokens)
         self.card, self.tokenizer = card, tokenizer
+        self.task = tasks.of(card.task, card.labels)
 
     @property
     def labels(self) -> list[str]:
-        """The names of the classes, in the order of the probabilities."""
+        """The names of the labels, in the order of the scores; none for regression."""
         return self.card.labels
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return logits, [texts, labels], for token ids without padding, [texts, length]."""
+        """Return logits, [texts, outputs], for token ids without padding, [texts, length]."""
         raise NotImplementedError
 
     def predict(self, texts: Sequence[str], top_k: int = 1) -> list[list[Score]]:
-        """Return the ``top_k`` most probable labels of each text, best first."""
-        probabilities = self.probabilities(texts)
-        order = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
+        """Return the ``top_k`` best-scored labels of each text, best first.
+
+        A number is the only output of its task, and so the only score.
+        """
+        scores, names = self.scores(texts), self.task.outputs
+        order = (-scores).argsort(axis=1, kind="stable")[:, :top_k]
         return [
-            [Score(self.labels[at], float(row[at])) for at in best]
-            for row, best in zip(probabilities, order, strict=True)
+            [Score(names[at], float(row[at])) for at in best]
+            for row, best in zip(scores, order, strict=True)
         ]
 
-    def probabilities(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float64]:
-        """Return the probability of each label for each text, [texts, labels]."""
-        import numpy as np
+    def answers(self, texts: Sequence[str], batch_size: int = 64) -> list[str]:
+        """Return the label text of each text, as records hold it (``steps.targets``)."""
+        return self.task.decide(self.scores(texts, batch_size))
 
-        logits = self.logits(texts, batch_size).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return shares
+    def scores(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float64]:
+        """Return the probability of each label for each text, or its number, [texts, outputs]."""
+        return self.task.activate(self.logits(texts, batch_size))
 
     def logits(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float32]:
-        """Return the logits of each text, [texts, labels]."""
+        """Return the logits of each text, [texts, outputs]."""
         import numpy as np
 
-        result = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        result = np.zeros((len(texts), len(self.task.outputs)), dtype=np.float32)
         tokens = self.tokens(texts)
         for batch in batches([len(one) for one in tokens], batch_size):
             ids = np.array([tokens[at] for at in batch], dtype=np.int64)
@@ -119,7 +124,7 @@ class BasePredictor:
         clean = [normalize(text, **self.card.normalize) for text in texts]
         if self.card.mask["kinds"]:
             clean = [personal.mask(text, **self.card.mask) for text in clean]
-        return [one.ids for one in self.tokenizer.encode_batch(clean)]
+        return [one.ids or [SOME_TOKEN] for one in self.tokenizer.encode_batch(clean)]
 
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
@@ -168,11 +173,18 @@ class Predictor(BasePredictor):
         return cls(card, Tokenizer.from_file(str(folder / "tokenizer.json")), compiled)
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return logits, [texts, labels], for token ids without padding, [texts, length]."""
+        """Return logits, [texts, outputs], for token ids without padding, [texts, length].
+
+        Families differ in what they take; a model gets those of its inputs that it has.
+        """
         import numpy as np
 
-        feed = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
-        if "token_type_ids" in self.inputs:
-            feed["token_type_ids"] = np.zeros_like(tokens)
+        known = {
+            "input_ids": tokens,
+            "attention_mask": np.ones_like(tokens),
+            "token_type_ids": np.zeros_like(tokens),
+            "position_ids": np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape).copy(),
+        }
+        feed = {name: value for name, value in known.items() if name in self.inputs}
         logits: NDArray[np.float32] = self.request.infer(feed)[0].copy()
         return logits

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pipeline import artifacts
 from pipeline.errors import MofangError, Text, words
+from pipeline.evaluation.intervals import verdict
 from pipeline.i18n import _, current_language
 from pipeline.steps.reasons import REASONS
 
@@ -33,20 +34,25 @@ def data_rows() -> Rows:
     ]
 
 
-def quality_rows() -> Rows:
-    """Return accuracy and macro-F1 of baseline, model and their difference, with intervals."""
+def quality_table() -> tuple[tuple[Text, ...], Rows]:
+    """Return the quick figures of the baselines, of the model and of its gain, with intervals.
+
+    The strongest baseline is marked; the difference is to that one.
+    """
     figures = artifacts.read_json(artifacts.TEST / artifacts.METRICS)
-    sure = artifacts.read_json(artifacts.TEST / artifacts.REPORT)["intervals"]
+    report = artifacts.read_json(artifacts.TEST / artifacts.REPORT)
+    sure, strongest = report["intervals"], report["strongest"]
+    keys = list(sure["model"])
     rows: Rows = []
-    for name, title in (("baseline", _("baseline")), ("model", _("model"))):
-        rows.append((title, *(with_interval(figures[name][key], sure[name][key]) for key in KEYS)))
-    pair = sure["model - baseline"]
-    gains = {key: figures["model"][key] - figures["baseline"][key] for key in KEYS}
-    rows.append((_("difference"), *(with_interval(gains[key], pair[key]) for key in KEYS)))
-    return rows
-
-
-KEYS = ("accuracy", "macro_f1")
+    for kind, found in figures["baselines"].items():
+        title = _("baseline {kind}", kind=f"{kind} ←" if kind == strongest else kind)
+        rows.append((title, *(with_interval(found[key], sure[kind][key]) for key in keys)))
+    model = figures["model"]
+    rows.append((_("model"), *(with_interval(model[key], sure["model"][key]) for key in keys)))
+    pair = sure[f"model - {strongest}"]
+    gains = {key: model[key] - figures["baseline"][key] for key in keys}
+    rows.append((_("difference"), *(with_interval(gains[key], pair[key]) for key in keys)))
+    return ("", *keys), rows
 
 
 def with_interval(value: float, ends: tuple[float, float]) -> str:
@@ -81,7 +87,7 @@ def size_rows() -> Rows:
                 f"{line['bytes'] / 1e6:.1f} MB",
                 f"{one:.1f} ms ({faster:.1f}×)",
                 f"{many:.0f} ms",
-                f"{line['test']['macro_f1']:.3f}",
+                f"{line['test'][report['main']]:.3f}",
                 f"{line['agreement']:.1%}",
             )
         )
@@ -102,14 +108,17 @@ def show(console: Console, title: Text, header: tuple[Text, ...], rows: Rows) ->
 def main() -> None:
     """Print the whole summary."""
     console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
-    confidence = artifacts.read_json(artifacts.TEST / artifacts.REPORT)["confidence"]
+    tested = artifacts.read_json(artifacts.TEST / artifacts.REPORT)
     show(console, _("Records"), ("", _("records")), data_rows())
     show(
         console,
-        _("Test part, with {confidence} intervals", confidence=f"{confidence:.0%}"),
-        ("", _("accuracy"), _("macro-F1")),
-        quality_rows(),
-    )
+        _("Test part, with {confidence} intervals (← the baseline to beat)",
+          confidence=f"{tested['confidence']:.0%}"),
+        *quality_table(),
+    )  # fmt: skip
+    found = tested["worth_it"]
+    said = verdict(found["answer"], found["figure"], found["baseline"], found["difference"])
+    console.print(words(said, current_language()))
     show(console, _("Gates, on the validation part"), ("", _("found"), ""), gate_rows())
     show(
         console,
@@ -119,8 +128,8 @@ def main() -> None:
             _("size"),
             _("one text"),
             _("32 texts"),
-            _("macro-F1, test"),
-            _("same label"),
+            _("{figure}, test", figure=tested["main"]),
+            _("same answer"),
         ),
         size_rows(),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline import artifacts
-from pipeline.evaluation import gates, metrics
+from pipeline.evaluation import gates
 from pipeline.evaluation.answers import ask
-from pipeline.modeling.baseline import Baseline
+from pipeline.modeling.baselines import Baselines
 from pipeline.modeling.predictor import TorchPredictor
 from pipeline.params import Params
 from pipeline.stage import run
@@ -19,21 +19,27 @@ def validate(params: Params) -> None:
     artifacts.verify_manifest(artifacts.TRAIN)
     answers = ask(
         TorchPredictor.load(artifacts.TRAIN / "model"),
-        Baseline.load(artifacts.TRAIN),
+        Baselines.load(artifacts.TRAIN / "baselines"),
         artifacts.part("validation"),
         knobs.batch_size,
     )
-    figures = metrics.figures(answers.truth, answers.predicted, answers.labels)
-    figures["loss"] = metrics.log_loss(answers.truth, answers.probabilities, answers.labels)
-    cheap = metrics.figures(answers.truth, answers.baseline, answers.labels)
-    figures |= {f"baseline_{name}": value for name, value in cheap.items()}
-    verdicts = gates.judge(knobs.gates, figures, better_than_baseline=knobs.better_than_baseline)
+    task, figures, cheap = answers.task, answers.figures(), answers.baseline_figures()
+    figures |= {f"baseline_{name}": value for name, value in cheap[answers.strongest].items()}
+    verdicts = gates.judge(
+        knobs.gates,
+        figures,
+        beat=task.main if knobs.better_than_baseline else None,
+        greater=task.greater_is_better(task.main),
+    )
+    report = {
+        "records": len(answers.truth),
+        "main": task.main,
+        "strongest": answers.strongest,
+        "gates": [asdict(verdict) for verdict in verdicts],
+    }
     with artifacts.output_folder(artifacts.VALIDATE) as folder:
-        artifacts.write_json(folder / artifacts.METRICS, figures)
-        artifacts.write_json(
-            folder / artifacts.REPORT,
-            {"records": len(answers.truth), "gates": [asdict(verdict) for verdict in verdicts]},
-        )
+        artifacts.write_json(folder / artifacts.METRICS, figures | {"baselines": cheap})
+        artifacts.write_json(folder / artifacts.REPORT, report)
     gates.refuse_failed(verdicts, figures)
 
 

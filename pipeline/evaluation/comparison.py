@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation import metrics
 from pipeline.progress import Progress
+from pipeline.steps.targets import REGRESSION
 
 if TYPE_CHECKING:
     from pipeline.predictor import BasePredictor
+    from pipeline.tasks.base import Figures, Task
 
 ORIGINAL = "torch_fp32"
 BATCHES = (1, 32)
+NEAR = 0.1  # numbers agree when they differ by at most so many deviations of the original's answers
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class Line:
 
     bytes: int
     latency_ms: dict[str, float]  # batch size → milliseconds
-    validation: dict[str, float]
-    test: dict[str, float]
-    agreement: float  # share of validation records with the original's label
-    points_lost: float  # macro-F1 on the validation part, in points
+    validation: Figures
+    test: Figures
+    agreement: float  # share of validation records with the original's answer
+    points_lost: float  # of the task's main figure on the validation part, in points
 
 
 def latencies(
@@ -47,7 +49,7 @@ def latencies(
                 start = (turn * size) % max(1, len(texts) - size)
                 for name, model in models.items():
                     begun = time.perf_counter()
-                    model.probabilities(texts[start : start + size], size)
+                    model.scores(texts[start : start + size], size)
                     if turn >= 2:
                         found[name][str(size)].append(1_000 * (time.perf_counter() - begun))
                 progress.advance(int(turn >= 2))
@@ -74,27 +76,46 @@ def compare(
     truth = {part: [one["label"] for one in records] for part, records in parts.items()}
     speed = latencies(models, texts["validation"], rounds)
     answers = {
-        name: {part: [best[0].label for best in model.predict(texts[part])] for part in parts}
-        for name, model in models.items()
+        name: {part: model.answers(texts[part]) for part in parts} for name, model in models.items()
     }
-    labels = models[ORIGINAL].labels
-    scores = {
-        name: {part: metrics.figures(truth[part], found[part], labels) for part in parts}
+    task = models[ORIGINAL].task
+    figures = {
+        name: {part: task.figures(truth[part], found[part]) for part in parts}
         for name, found in answers.items()
     }
-    first = answers[ORIGINAL]["validation"]
+    best = figures[ORIGINAL]["validation"][task.main]
+    sign = 1 if task.greater_is_better(task.main) else -1
     return {
         name: Line(
             bytes=sizes[name],
             latency_ms=speed[name],
-            validation=scores[name]["validation"],
-            test=scores[name]["test"],
-            agreement=sum(a == b for a, b in zip(answers[name]["validation"], first, strict=True))
-            / len(first),
-            points_lost=100
-            * (scores[ORIGINAL]["validation"]["macro_f1"] - scores[name]["validation"]["macro_f1"]),
+            validation=figures[name]["validation"],
+            test=figures[name]["test"],
+            agreement=agreement(task, answers[ORIGINAL]["validation"], answers[name]["validation"]),
+            points_lost=100 * sign * (best - figures[name]["validation"][task.main]),
         )
         for name in models
+    }
+
+
+def agreement(task: Task, first: Sequence[str], other: Sequence[str]) -> float:
+    """Return the share of records that get the answer they got before.
+
+    Two numbers agree when they differ by at most ``NEAR`` standard deviations of the first ones.
+    """
+    if task.name == REGRESSION:
+        was, now = task.coded(first), task.coded(other)
+        return float((abs(now - was) <= NEAR * was.std()).mean())
+    return sum(one == two for one, two in zip(first, other, strict=True)) / len(first)
+
+
+def meaning(task: Task) -> dict[str, str]:
+    """Return what the two limits of the table are about, for the report."""
+    same = "the same labels as the original's"
+    near = f"a number within {NEAR} standard deviations of the original's answers"
+    return {
+        "points_lost": f"100 × {task.main}, on the validation part",
+        "agreement": near if task.name == REGRESSION else same,
     }
 
 

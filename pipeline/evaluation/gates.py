@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,16 +26,19 @@ class Verdict:
 
 
 def judge(
-    gates: Sequence[str], figures: Mapping[str, float], *, better_than_baseline: bool
+    gates: Sequence[str], figures: Mapping[str, float], *, beat: str | None, greater: bool = True
 ) -> list[Verdict]:
     """Return a verdict for every gate; a figure that is missing or no number fails its gate.
 
-    :param gates: as in ``macro_f1 >= 0.85``.
-    :param figures: with ``baseline_macro_f1`` beside the model's own.
+    :param gates: as in ``macro_f1 >= 0.85`` or ``mae <= 0.9``.
+    :param figures: the model's own, and the strongest baseline's as ``baseline_macro_f1``.
+    :param beat: the figure in which the model must be better than that baseline, if any.
+    :param greater: whether more of that figure is better.
     """
     verdicts = [verdict(*split(gate), figures) for gate in gates]
-    if better_than_baseline:
-        verdicts.append(verdict("macro_f1", ">", figures["baseline_macro_f1"], figures))
+    if beat is not None:
+        sign = ">" if greater else "<"
+        verdicts.append(verdict(beat, sign, figures[f"baseline_{beat}"], figures))
     return verdicts
 
 
@@ -52,7 +56,8 @@ def split(gate: str) -> tuple[str, str, float]:
 def verdict(figure: str, sign: str, bound: float, figures: Mapping[str, float]) -> Verdict:
     """Return whether one gate holds; nothing compares with a number that is none."""
     found = figures.get(figure, math.nan)
-    holds = {">=": found >= bound, "<=": found <= bound, ">": found > bound}[sign]
+    compared = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+    holds = bool(compared[sign](found, bound))
     return Verdict(figure, sign, bound, None if math.isnan(found) else found, holds)
 
 

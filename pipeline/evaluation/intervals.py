@@ -2,72 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.i18n import Message, _
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from pipeline.tasks.base import Task
 
 Interval = tuple[float, float]
-
-
-def codes(values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return the positions of ``values`` in ``labels``."""
-    import numpy as np
-
-    position = {label: at for at, label in enumerate(labels)}
-    return np.array([position[value] for value in values], dtype=np.int64)
-
-
-def accuracy(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
-    """Return the share of equal entries."""
-    return float((truth == predicted).mean())
-
-
-def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
-    """Return the mean F1 over all classes, as scikit-learn does with ``zero_division=0``.
-
-    Thousands of resamples need it in microseconds, so it is counted here; a test holds it equal.
-    """
-    import numpy as np
-
-    hits = np.bincount(truth[truth == predicted], minlength=classes)
-    both = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
-    return float((2 * hits / np.maximum(both, 1)).mean())
-
-
-Figure = Callable[["NDArray[np.int64]", "NDArray[np.int64]", int], float]
-FIGURES: dict[str, Figure] = {"accuracy": accuracy, "macro_f1": macro_f1}
+MODEL = "model"
 
 
 def bootstrap(
+    task: Task,
     truth: Sequence[str],
-    predictions: dict[str, Sequence[str]],
-    labels: Sequence[str],
+    predictions: Mapping[str, Sequence[str]],
     *,
     samples: int,
     confidence: float,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Return intervals of accuracy and macro-F1 for each model, and of their differences.
+    """Return intervals of the task's quick figures for each model, and of their differences.
 
     All models are resampled on the same records, so differences are paired.
 
-    :param predictions: model → predicted labels; the first is compared with each other one, under
+    :param predictions: model → its answers; the first is compared with each other one, under
         ``first - other``.
     :returns: model or pair → figure → lower and upper end.
     """
     import numpy as np
 
-    coded = {name: codes(values, labels) for name, values in predictions.items()}
-    true, first = codes(truth, labels), next(iter(predictions))
+    coded = {name: task.coded(values) for name, values in predictions.items()}
+    true, first = task.coded(truth), next(iter(predictions))
     random = np.random.default_rng(seed)
     drawn: dict[str, dict[str, list[float]]] = {}
     for _sample in range(samples):
         at = random.integers(0, len(true), len(true))
+        really = true[at]
         values = {
-            name: {key: figure(true[at], one[at], len(labels)) for key, figure in FIGURES.items()}
+            name: {key: figure(really, one[at]) for key, figure in task.quick.items()}
             for name, one in coded.items()
         }
         for name, found in values.items():
@@ -91,3 +65,41 @@ def ends(values: Sequence[float], tail: float) -> Interval:
 
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def worth_it(task: Task, baseline: str, difference: Interval) -> dict[str, Any]:
+    """Return whether the model earns its price beside a baseline.
+
+    ``no`` when the interval of the difference lies at or below 0, ``unclear`` when it contains 0,
+    else ``yes``.
+
+    :param difference: interval of model - baseline in the task's main figure.
+    """
+    low, high = difference
+    gain = (low, high) if task.greater_is_better(task.main) else (-high, -low)
+    answer = "no" if gain[1] <= 0 else "unclear" if gain[0] <= 0 else "yes"
+    return {
+        "answer": answer,
+        "figure": task.main,
+        "baseline": baseline,
+        "difference": [low, high],
+        "why": verdict(answer, task.main, baseline, (low, high)).render("en"),
+    }
+
+
+def verdict(answer: str, figure: str, baseline: str, difference: Interval) -> Message:
+    """Return the answer of ``worth_it`` as a sentence."""
+    values = {
+        "figure": figure,
+        "baseline": baseline,
+        "low": f"{difference[0]:+.3f}",
+        "high": f"{difference[1]:+.3f}",
+    }
+    if answer == "yes":
+        return _("The model is worth it: its {figure} differs from that of {baseline} by {low} to "
+                 "{high}.", **values)  # fmt: skip
+    if answer == "no":
+        return _("The model is not worth it: its {figure} differs from that of {baseline}, which "
+                 "costs next to nothing, by {low} to {high}.", **values)  # fmt: skip
+    return _("Whether the model is worth it is not clear: its {figure} differs from that of "
+             "{baseline}, which costs next to nothing, by {low} to {high}.", **values)  # fmt: skip

@@ -1,91 +1,169 @@
-"""Figures about predicted labels. scikit-learn computes them; this module only wires them."""
+"""What stands behind the figures of a task: each label, what was taken for what, worst errors.
+
+Numbers have no labels; they are put into bands of about equally many true ones instead.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from pipeline.steps.targets import MULTI, REGRESSION, number_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Figures = dict[str, float]
+    from pipeline.tasks.base import Task
+
+Table = dict[str, dict[str, float]]
+BANDS = 5
 
 
-def figures(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Figures:
-    """Return accuracy, and precision, recall and F1 as macro and weighted averages, 0 to 1.
+def per_label(task: Task, truth: Sequence[str], predicted: Sequence[str]) -> Table:
+    """Return precision, recall, F1 and the number of records of each label.
 
-    A label that was never predicted has precision 0.
+    For numbers: mean absolute error, mean error (above 0: answers too high) and records of each
+    band of the truth.
     """
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-
-    result: Figures = {"accuracy": float(accuracy_score(truth, predicted))}
-    for average in ("macro", "weighted"):
-        values = precision_recall_fscore_support(
-            truth, predicted, labels=list(labels), average=average, zero_division=0
-        )
-        for name, value in zip(("precision", "recall", "f1"), values[:3], strict=True):
-            result[f"{average}_{name}"] = float(value)
-    return result
-
-
-def log_loss(
-    truth: Sequence[str], probabilities: NDArray[np.float64], labels: Sequence[str]
-) -> float:
-    """Return the mean negative logarithm of the probability that the true label got, in nats."""
-    import numpy as np
-
-    at = [labels.index(label) for label in truth]
-    chosen = probabilities[np.arange(len(at)), at]
-    return float(-np.log(np.clip(chosen, 1e-15, 1.0)).mean())
-
-
-def per_label(
-    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Return precision, recall, F1 and the number of records of each label."""
+    if task.name == REGRESSION:
+        return per_band(task, truth, predicted)
     from sklearn.metrics import precision_recall_fscore_support
 
-    values = precision_recall_fscore_support(truth, predicted, labels=list(labels), zero_division=0)
+    true, found = task.coded(truth), task.coded(predicted)
+    values = precision_recall_fscore_support(
+        true, found, labels=range(len(task.labels)), zero_division=0
+    )
     names = ("precision", "recall", "f1", "records")
     return {
         label: {name: float(column[at]) for name, column in zip(names, values, strict=True)}
-        for at, label in enumerate(labels)
+        for at, label in enumerate(task.labels)
     }
 
 
-def confusion(
-    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> list[list[int]]:
-    """Return how often each label (row) was taken for each (column)."""
-    from sklearn.metrics import confusion_matrix
-
-    table: list[list[int]] = confusion_matrix(truth, predicted, labels=list(labels)).tolist()
+def per_band(task: Task, truth: Sequence[str], predicted: Sequence[str]) -> Table:
+    """Return errors and records of each band of the true numbers."""
+    true, found = task.coded(truth), task.coded(predicted)
+    names, places, _edges = bands(true)
+    table: Table = {}
+    for at, name in enumerate(names):
+        errors = (found - true)[places == at]
+        table[name] = {
+            "mae": float(abs(errors).mean()),
+            "mean_error": float(errors.mean()),
+            "records": float(len(errors)),
+        }
     return table
 
 
+def bands(
+    true: NDArray[np.float64],
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the names of bands of about equally many numbers, each number's band, and the edges.
+
+    There are fewer than ``BANDS`` where many numbers are equal. No band is empty.
+    """
+    import numpy as np
+
+    edges = np.unique(np.quantile(true, np.arange(1, BANDS) / BANDS, method="higher"))
+    edges = edges[edges > true.min()]
+    texts = [f"{edge:g}" for edge in edges]
+    if len(set(texts)) < len(texts):  # six digits do not tell them apart
+        texts = [number_text(edge) for edge in edges]
+    inner = [f"{low} to {high}" for low, high in pairwise(texts)]
+    names = [f"below {texts[0]}", *inner, f"from {texts[-1]}"] if texts else ["all"]
+    return names, places_of(true, edges), edges
+
+
+def places_of(numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the band of each number; a band begins with its lower edge."""
+    import numpy as np
+
+    return np.searchsorted(edges, numbers, side="right").astype(np.int64)
+
+
+def pairs(task: Task, truth: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what was and what was answered, for a plot of what was taken for what.
+
+    One label: a pair a record. Several: a pair for each record and label, which a record has or
+    has not, since no wrong label stands for another one. Numbers: the bands of both.
+    """
+    if task.name == REGRESSION:
+        names, places, edges = bands(task.coded(truth))
+        answered = places_of(task.coded(predicted), edges)
+        return [(names[at], names[to]) for at, to in zip(places, answered, strict=True)]
+    if task.name == MULTI:
+        rows = zip(task.coded(truth), task.coded(predicted), strict=True)
+        return [
+            (label if has else f"not {label}", label if gets else f"not {label}")
+            for true, found in rows
+            for label, has, gets in zip(task.labels, true, found, strict=True)
+        ]
+    return list(zip(truth, predicted, strict=True))
+
+
+def confusion(task: Task, truth: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
+    """Return how often each label, or band of numbers, (row) was taken for each (column).
+
+    Several labels: a table of 2 × 2 for each, rows and columns without it first.
+    """
+    from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
+
+    if task.name == MULTI:
+        tables = multilabel_confusion_matrix(task.coded(truth), task.coded(predicted))
+        return {"labels": task.labels, "each": tables.tolist()}
+    labels = bands(task.coded(truth))[0] if task.name == REGRESSION else task.labels
+    actual, answered = zip(*pairs(task, truth, predicted), strict=True)
+    return {
+        "labels": labels,
+        "counts": confusion_matrix(actual, answered, labels=labels).tolist(),
+    }
+
+
 def worst_errors(
+    task: Task,
     records: Sequence[dict[str, Any]],
-    probabilities: NDArray[np.float64],
-    labels: Sequence[str],
+    scores: NDArray[np.float64],
     *,
     count: int,
 ) -> list[dict[str, Any]]:
-    """Return the wrong answers of which the model was surest, the surest first.
+    """Return the wrong answers of which the model was surest, or the numbers furthest off.
 
     :param records: with ``id``, ``text`` and ``label``.
-    :param probabilities: [records, labels].
+    :param scores: [records, outputs].
     """
-    chosen = probabilities.argmax(axis=1)
-    errors = [
+    weight, name = how_wrong(task, [record["label"] for record in records], scores)
+    order = (-weight).argsort(kind="stable")
+    order = order[weight[order] > 0][:count]
+    answers = task.decide(scores)
+    return [
         {
-            "id": record["id"],
-            "text": record["text"],
-            "label": record["label"],
-            "predicted": labels[at],
-            "confidence": float(row[at]),
+            "id": records[at]["id"],
+            "text": records[at]["text"],
+            "label": records[at]["label"],
+            "predicted": answers[at],
+            name: float(weight[at]),
         }
-        for record, row, at in zip(records, probabilities, chosen, strict=True)
-        if labels[at] != record["label"]
+        for at in order
     ]
-    return sorted(errors, key=lambda error: -error["confidence"])[:count]
+
+
+def how_wrong(
+    task: Task, truth: Sequence[str], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], str]:
+    """Return how wrong each answer is, 0 where it is right, and what that number is called.
+
+    One label: the probability of the wrong one. Several: the highest probability that a wrong
+    entry was given. Numbers: the absolute error.
+    """
+    import numpy as np
+
+    true = task.coded(truth)
+    if task.name == REGRESSION:
+        return abs(scores[:, 0] - true), "error"
+    answered = task.coded(task.decide(scores))
+    if task.name == MULTI:
+        given = np.where(answered, scores, 1 - scores)
+        return np.where(answered != true, given, 0.0).max(axis=1), "confidence"
+    return np.where(answered != true, scores.max(axis=1), 0.0), "confidence"

@@ -119,7 +119,7 @@ def test_a_template_keeps_what_stood_there(project: Path) -> None:
     assert kept.read_text() == "mine"
     assert (project / "params.yaml").read_bytes() == (template.TEMPLATES / "tiny.yaml").read_bytes()
     assert template.apply("tiny") is None, "nothing to keep the second time"
-    with pytest.raises(ParamsError, match="no such template, allowed tiny"):
+    with pytest.raises(ParamsError, match=r"no such template, allowed .*tiny"):
         template.apply("../../etc/passwd")
 
 

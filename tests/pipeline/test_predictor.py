@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from tokenizers import processors
 
 from pipeline.errors import ModelError
-from pipeline.predictor import Predictor, batches
+from pipeline.predictor import SOME_TOKEN, BasePredictor, Card, Predictor, Score, batches
+from pipeline.steps.targets import MULTI, REGRESSION, SINGLE
 from tests.e2e.project import Project, requests
+from tests.helpers import changed
+from tests.pipeline import made_models
 
-pytestmark = pytest.mark.e2e
 ODD = ["", " ", "\ud83d", "👍🏽 ok", "a\x00b", "我的包裹在哪里", "<b>where</b> is it", "x" * 5_000]
 TEXTS = [one["request"] for one in requests(80)] + ODD
 
@@ -38,21 +42,24 @@ def model(built: Project) -> Predictor:
     return Predictor.load(built.folder / "models/optimize/model")
 
 
+@pytest.mark.e2e
 def test_it_runs_alone_and_asks_nobody(built: Project) -> None:
     built.run(sys.executable, "-c", ALONE)
 
 
+@pytest.mark.e2e
 def test_an_answer_does_not_depend_on_its_company(model: Predictor) -> None:
-    alone = np.vstack([model.probabilities([text]) for text in TEXTS])
+    alone = np.vstack([model.scores([text]) for text in TEXTS])
     for size in (2, 7, 32, 64):
-        together = model.probabilities(TEXTS, size)
+        together = model.scores(TEXTS, size)
         assert (alone.argmax(axis=1) == together.argmax(axis=1)).all()
         assert np.abs(alone - together).max() < 1e-6
     shuffled = np.random.default_rng(1).permutation(len(TEXTS))
-    other = model.probabilities([TEXTS[at] for at in shuffled])
+    other = model.scores([TEXTS[at] for at in shuffled])
     assert np.abs(alone[shuffled] - other).max() < 1e-6
 
 
+@pytest.mark.e2e
 def test_it_reads_as_the_torch_model_does(built: Project, model: Predictor) -> None:
     from pipeline.modeling.predictor import TorchPredictor
 
@@ -61,11 +68,13 @@ def test_it_reads_as_the_torch_model_does(built: Project, model: Predictor) -> N
     assert model.tokens(TEXTS) == torch_model.tokens(TEXTS)
 
 
+@pytest.mark.e2e
 def test_a_folder_that_is_no_model_is_refused(built: Project) -> None:
     with pytest.raises(ModelError, match=r"mofang\.json"):
         Predictor.load(built.folder / "models/train")
 
 
+@pytest.mark.e2e
 def test_scores_are_probabilities_best_first(model: Predictor) -> None:
     for answer in model.predict(TEXTS, top_k=3):
         scores = [one.score for one in answer]
@@ -75,15 +84,23 @@ def test_scores_are_probabilities_best_first(model: Predictor) -> None:
     assert model.predict([]) == []
 
 
+@pytest.mark.e2e
+def test_answers_are_the_best_labels(model: Predictor) -> None:
+    assert model.answers(TEXTS) == [best[0].label for best in model.predict(TEXTS)]
+
+
+@pytest.mark.e2e
 def test_text_is_normalized_as_in_training(model: Predictor) -> None:
     one, other = model.predict(["<p>Where  is my\u200b parcel</p>", "Where is my parcel"])
     assert one == other
 
 
+@pytest.mark.e2e
 def test_the_longest_input_travels_with_the_model(model: Predictor) -> None:
     assert max(len(one) for one in model.tokens(["parcel " * 500])) == 24
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", ["openvino_model.bin", "tokenizer.json", "mofang.json"])
 def test_a_flipped_byte_is_refused(built: Project, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "model"
@@ -95,6 +112,7 @@ def test_a_flipped_byte_is_refused(built: Project, tmp_path: Path, name: str) ->
         Predictor.load(folder)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", ["openvino_model.xml", "manifest.json"])
 def test_a_missing_file_is_named(built: Project, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "model"
@@ -104,6 +122,7 @@ def test_a_missing_file_is_named(built: Project, tmp_path: Path, name: str) -> N
         Predictor.load(folder)
 
 
+@pytest.mark.e2e
 def test_the_command_line_answers(built: Project) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.predict", "--top", "1", "refund please"],
@@ -122,6 +141,65 @@ def test_batches_share_a_length_and_keep_their_bounds() -> None:
     assert all(len(batch) == 1 for batch in batches([5_000, 5_000], 64))
 
 
+@pytest.mark.e2e
 def test_the_card_names_what_it_needs(built: Project) -> None:
     card = json.loads((built.folder / "models/optimize/model/mofang.json").read_text())
     assert set(card) == {"task", "labels", "max_tokens", "normalize", "mask"}
+
+
+# --- tasks, without a whole project
+
+
+class Drawn(BasePredictor):
+    """Logits that depend on the tokens alone, worked by hand."""
+
+    def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return how often each sign stands in a text, less one half."""
+        signs = [made_models.VOCABULARY.index(word) for word in made_models.SIGNS.values()]
+        if self.task.name == REGRESSION:
+            signs = signs[:1]
+        counts = np.stack([(tokens == sign).sum(axis=1) for sign in signs], axis=1)
+        less = 0.0 if self.task.name == REGRESSION else 0.5
+        logits: NDArray[np.float32] = (counts - less).astype(np.float32)
+        return logits
+
+
+def drawn(task: str) -> Drawn:
+    whole = changed().clean.normalize.model_dump()
+    card = Card(task, made_models.labels_of(task), 32, whole, {"kinds": [], "region": "US"})
+    return Drawn(card, made_models.tokenizer())
+
+
+SOME = ["my parcel password", "password password password", "hello"]
+
+
+def test_several_labels_are_scored_one_by_one() -> None:
+    model = drawn(MULTI)
+    half, one, three = 1 / (1 + np.exp(0.5)), 1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-2.5))
+    assert model.scores(SOME) == pytest.approx(
+        np.array([[one, one, half], [three, half, half], [half, half, half]])
+    )
+    assert model.answers(SOME) == ["account|delivery", "account", ""]
+    best = model.predict(SOME, top_k=2)[1]
+    assert [score.label for score in best] == ["account", "delivery"]
+    assert best[0].score == pytest.approx(three)
+
+
+def test_a_number_is_the_only_score() -> None:
+    model = drawn(REGRESSION)
+    assert model.labels == []
+    assert model.predict(SOME, top_k=3) == [[Score("value", float(one))] for one in (1, 3, 0)]
+    assert model.answers(SOME) == ["1.0", "3.0", "0.0"]
+    assert model.scores([]).shape == (0, 1)
+
+
+def test_one_label_is_the_most_probable() -> None:
+    assert drawn(SINGLE).answers(SOME) == ["account", "account", "account"]
+    assert drawn(SINGLE).scores(SOME).sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_a_text_without_a_token_is_read_as_one() -> None:
+    bare = drawn(SINGLE)
+    bare.tokenizer.post_processor = processors.Sequence([])
+    assert bare.tokens(["", "password"]) == [[SOME_TOKEN], bare.tokens(["password"])[0]]
+    assert bare.scores([""]).shape == (1, 3)

@@ -1,73 +1,103 @@
-"""Figures against hand-worked cases, intervals against what they promise."""
+"""What stands behind figures, against hand-worked cases; intervals against what they promise."""
 
 from __future__ import annotations
 
-import math
+import csv
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline import artifacts, summary
 from pipeline.evaluation import intervals, metrics
+from pipeline.steps.targets import MULTI, REGRESSION, SINGLE
+from pipeline.tasks import task as tasks
+from pipeline.test import test as measure
+from tests.helpers import report
+from tests.pipeline import made_models
 
-# Worked by hand: cat 2 of 3 found and 2 of 2 right, dog 1 of 2 found and 1 of 3 right, bird 1 of 1.
+# Worked by hand: cat 2 of 3 found and 2 of 2 right, dog 1 of 2 found and 1 of 2 right, bird 1 of 1.
 TRUTH = ["cat", "cat", "cat", "dog", "dog", "bird"]
 FOUND = ["cat", "cat", "dog", "dog", "bird", "bird"]
 LABELS = ["bird", "cat", "dog"]
-
-
-def test_figures_by_hand() -> None:
-    found = metrics.figures(TRUTH, FOUND, LABELS)
-    f1 = {"cat": 0.8, "dog": 0.5, "bird": 2 / 3}
-    assert found["accuracy"] == pytest.approx(4 / 6)
-    assert found["macro_precision"] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
-    assert found["macro_recall"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
-    assert found["macro_f1"] == pytest.approx(sum(f1.values()) / 3)
-    assert found["weighted_f1"] == pytest.approx((3 * f1["cat"] + 2 * f1["dog"] + f1["bird"]) / 6)
-
-
-def test_a_label_that_is_never_predicted_counts_as_zero() -> None:
-    found = metrics.figures(["a", "b"], ["a", "a"], ["a", "b"])
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
+ONE, SEVERAL = tasks.of(SINGLE, LABELS), tasks.of(MULTI, LABELS)
+TWO, NUMBER = tasks.of(SINGLE, ["a", "b"]), tasks.of(REGRESSION, [])
 
 
 def test_per_label_and_confusion() -> None:
-    table = metrics.per_label(TRUTH, FOUND, LABELS)
+    table = metrics.per_label(ONE, TRUTH, FOUND)
+    assert list(table) == LABELS
     assert table["cat"] == {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "records": 3.0}
-    assert metrics.confusion(TRUTH, FOUND, LABELS) == [[1, 0, 0], [0, 2, 1], [1, 0, 1]]
+    counts = [[1, 0, 0], [0, 2, 1], [1, 0, 1]]
+    assert metrics.confusion(ONE, TRUTH, FOUND) == {"labels": LABELS, "counts": counts}
+    assert metrics.pairs(ONE, TRUTH, FOUND)[2] == ("cat", "dog")
 
 
-def test_log_loss_by_hand() -> None:
-    probabilities = np.array([[0.5, 0.5], [0.2, 0.8]])
-    expected = -(math.log(0.5) + math.log(0.8)) / 2
-    assert metrics.log_loss(["a", "b"], probabilities, ["a", "b"]) == pytest.approx(expected)
+def test_each_of_several_labels_has_a_table_of_its_own() -> None:
+    truth, found = ["cat|dog", "bird", ""], ["cat", "bird|dog", ""]
+    table = metrics.per_label(SEVERAL, truth, found)
+    assert table["cat"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "records": 1.0}
+    assert table["dog"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "records": 1.0}
+    # Without it and not given it, without it and given it; with it and not given, with and given.
+    each = [[[2, 0], [0, 1]], [[2, 0], [0, 1]], [[1, 1], [1, 0]]]
+    assert metrics.confusion(SEVERAL, truth, found) == {"labels": LABELS, "each": each}
+    pairs = metrics.pairs(SEVERAL, truth, found)
+    assert len(pairs) == 9
+    assert pairs[:3] == [("not bird", "not bird"), ("cat", "cat"), ("dog", "not dog")]
+
+
+def test_numbers_are_put_into_bands_of_like_size() -> None:
+    truth = [str(one) for one in range(10)]
+    found = ["0.5", "-9", "2", "3", "4", "5", "6", "9", "8", "12"]
+    table = metrics.per_label(NUMBER, truth, found)
+    assert list(table) == ["below 2", "2 to 4", "4 to 6", "6 to 8", "from 8"]
+    assert table["below 2"] == {"mae": 5.25, "mean_error": -4.75, "records": 2.0}
+    assert table["from 8"] == {"mae": 1.5, "mean_error": 1.5, "records": 2.0}
+    told = metrics.confusion(NUMBER, truth, found)
+    assert np.array(told["counts"]).sum() == 10
+    assert told["counts"][3] == [0, 0, 0, 1, 1], "7 was taken for 9"
+    assert metrics.pairs(NUMBER, truth, found)[7] == ("6 to 8", "from 8")
+
+
+def test_bands_of_many_equal_numbers_are_fewer_and_none_is_empty() -> None:
+    names, places, _edges = metrics.bands(np.array([1.0] * 8 + [5.0, 7.0]))
+    assert names == ["below 5", "from 5"]
+    assert np.bincount(places).tolist() == [8, 2]
+    assert metrics.bands(np.array([3.0, 3.0]))[0] == ["all"]
+    close = metrics.bands(1_000_000 + np.arange(10) / 10)[0]
+    assert len(set(close)) == 5
 
 
 def test_worst_errors_are_the_surest_wrong_answers() -> None:
     records = [{"id": str(at), "text": "t", "label": "a"} for at in range(4)]
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
-    found = metrics.worst_errors(records, probabilities, ["a", "b"], count=2)
+    found = metrics.worst_errors(TWO, records, probabilities, count=2)
     assert [(one["id"], one["predicted"], one["confidence"]) for one in found] == [
         ("2", "b", 0.9),
         ("3", "b", 0.8),
     ]
 
 
-def test_fast_figures_equal_scikit_learn() -> None:
-    random = np.random.default_rng(5)
-    names = [f"label{at}" for at in range(6)]
-    for _ in range(50):
-        truth = [names[at] for at in random.integers(0, 5, 40)]
-        found = [names[at] for at in random.integers(0, 6, 40)]
-        true, guess = intervals.codes(truth, names), intervals.codes(found, names)
-        slow = metrics.figures(truth, found, names)
-        assert intervals.macro_f1(true, guess, 6) == pytest.approx(slow["macro_f1"])
-        assert intervals.accuracy(true, guess, 6) == pytest.approx(slow["accuracy"])
+def test_worst_of_several_labels_is_the_surest_wrong_entry() -> None:
+    records = [{"id": str(at), "text": "t", "label": "bird"} for at in range(3)]
+    scores = np.array([[0.9, 0.1, 0.2], [0.3, 0.1, 0.2], [0.8, 0.95, 0.1]])
+    found = metrics.worst_errors(SEVERAL, records, scores, count=5)
+    assert [(one["id"], one["predicted"]) for one in found] == [("2", "bird|cat"), ("1", "")]
+    assert [one["confidence"] for one in found] == pytest.approx([0.95, 0.7])
+
+
+def test_worst_numbers_are_furthest_off() -> None:
+    records = [{"id": str(at), "text": "t", "label": "2.0"} for at in range(3)]
+    found = metrics.worst_errors(NUMBER, records, np.array([[2.5], [2.0], [-1.0]]), count=5)
+    assert [(one["id"], one["error"]) for one in found] == [("2", 3.0), ("0", 0.5)]
 
 
 def bounds(
     seed: int, truth: list[str], **answers: list[str]
 ) -> dict[str, dict[str, tuple[float, float]]]:
-    return intervals.bootstrap(truth, answers, ["a", "b"], samples=400, confidence=0.95, seed=seed)
+    return intervals.bootstrap(TWO, truth, answers, samples=400, confidence=0.95, seed=seed)
 
 
 def test_intervals_are_repeatable_and_paired() -> None:
@@ -86,7 +116,82 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
     for draw in range(draws):
         answers = ["a" if right else "b" for right in random.random(200) < 0.8]
         low, high = intervals.bootstrap(
-            truth, {"m": answers}, ["a", "b"], samples=200, confidence=0.95, seed=draw
+            TWO, truth, {"m": answers}, samples=200, confidence=0.95, seed=draw
         )["m"]["accuracy"]
         hits += low <= 0.8 <= high
     assert 0.92 <= hits / draws <= 0.98
+
+
+def test_intervals_of_numbers_are_those_of_their_figures() -> None:
+    truth, near = ["1", "2", "3", "4"] * 20, ["1.5", "2.5", "3.5", "4.5"] * 20
+    found = intervals.bootstrap(
+        NUMBER, truth, {"model": near, "mean": ["2.5"] * 80},
+        samples=200, confidence=0.95, seed=3,
+    )  # fmt: skip
+    assert found["model"]["mae"] == (0.5, 0.5)
+    assert found["model - mean"]["mae"][1] < 0, "a smaller error is the better one"
+    low, high = found["model"]["r2"]
+    assert low <= 1 - 0.25 / 1.25 <= high
+
+
+@pytest.mark.parametrize(
+    ("difference", "answer"),
+    [
+        ((-0.2, -0.1), "no"), ((-0.1, 0.0), "no"), ((0.0, 0.0), "no"),
+        ((-0.1, 0.1), "unclear"), ((0.0, 0.1), "unclear"), ((0.001, 0.1), "yes"),
+    ],
+)  # fmt: skip
+def test_a_model_is_worth_it_when_its_gain_is_certain(
+    difference: tuple[float, float], answer: str
+) -> None:
+    told = intervals.worth_it(ONE, "linear_svc", difference)
+    assert told["answer"] == answer
+    assert told["difference"] == list(difference)
+    assert f"{difference[0]:+.3f} to {difference[1]:+.3f}" in told["why"]
+    assert "macro_f1" in told["why"]
+    assert "linear_svc" in told["why"]
+
+
+# --- the stage
+
+
+@pytest.mark.parametrize("task", made_models.EVERY)
+def test_each_task_is_reported_beside_its_baselines(project: Path, task: str) -> None:
+    made_models.lay_out(task)
+    measure(made_models.params_of(task))
+    figures: dict[str, Any] = json.loads((artifacts.TEST / artifacts.METRICS).read_text())
+    told, known = report(artifacts.TEST), tasks.of(task, made_models.labels_of(task))
+    assert set(figures["model"]) == set(known.figures_named)
+    assert set(figures["baselines"]) == {"majority", "linear_svc"}
+    assert figures["baseline"] == figures["baselines"][told["strongest"]]
+    for name in ("model", "majority", "linear_svc"):
+        values = figures["model"] if name == "model" else figures["baselines"][name]
+        for key, (low, high) in told["intervals"][name].items():
+            assert low <= values[key] <= high
+    gain = told["intervals"][f"model - {told['strongest']}"][known.main]
+    assert told["worth_it"]["difference"] == gain
+    counted = sum(one["records"] for one in told["per_label"].values())
+    assert counted == 80 if task != MULTI else counted > 80
+    with (artifacts.TEST / "confusion.csv").open(encoding="utf-8") as source:
+        rows = list(csv.DictReader(source))
+    assert set(rows[0]) == {"actual", "predicted"}
+    assert len(rows) == (240 if task == MULTI else 80)
+
+    header, table = summary.quality_table()
+    assert list(header[1:]) == list(known.quick)
+    assert [len(row) for row in table] == [1 + len(known.quick)] * 4
+
+
+def test_a_model_that_learnt_nothing_is_not_worth_it(project: Path) -> None:
+    made_models.lay_out(SINGLE, steps=0)
+    measure(made_models.params_of(SINGLE))
+    told = report(artifacts.TEST)
+    assert told["worth_it"]["answer"] == "no"
+    assert told["strongest"] == "linear_svc"
+    assert told["worst_errors"]
+
+
+def test_a_model_that_beats_guessing_is_worth_it(project: Path) -> None:
+    made_models.lay_out(SINGLE, kinds=["majority"])
+    measure(made_models.params_of(SINGLE))
+    assert report(artifacts.TEST)["worth_it"]["answer"] == "yes"
