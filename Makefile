@@ -4,7 +4,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-slow check docs bench-predictor bench-data clean
+.PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-fewshot bench-estimate \
+        bench-data clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
@@ -31,11 +32,23 @@ docs: .venv/tested               ## what README and catalogue take from dvc.yaml
 bench-predictor: .venv/ready     ## cold start and memory beside transformers, after `make run`
 	python -m benchmarks.predictor
 
+search: .venv/ready              ## try other values of params.yaml on the validation part
+	python -m pipeline.search
+
+bench-train: .venv/ready         ## training speed beside transformers, after `make run`
+	python -m benchmarks.training
+
+bench-fewshot: .venv/ready .venv-fewshot/ready   ## eight and sixteen records a label, beside SetFit
+	python -m benchmarks.fewshot
+
+bench-estimate: .venv/ready      ## estimates of time and memory beside what runs took
+	python -m benchmarks.estimate
+
 bench-data: .venv/ready .venv-bench/ready   ## clean on a million records, beside its peers
 	python -m benchmarks.data
 
 clean:                           ## remove the environment and work files; data and models stay
-	rm -rf .venv .venv-bench work .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-fewshot work .pytest_cache .mypy_cache .ruff_cache
 
 .venv/ready: requirements.txt requirements-optimum.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Mofang needs Python 3.11 or newer')"
@@ -51,4 +64,9 @@ clean:                           ## remove the environment and work files; data 
 .venv-bench/ready: requirements-bench.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install -r requirements-bench.txt
+	touch $@
+
+.venv-fewshot/ready: requirements-fewshot.txt
+	$(PYTHON) -m venv .venv-fewshot
+	.venv-fewshot/bin/python -m pip install -r requirements-fewshot.txt
 	touch $@

@@ -17,6 +17,7 @@ from tests.contracts.closure import ROOT, closure, imported
 
 STAGES = ["collect", "clean", "label", "split", "init", "train", "validate", "test", "optimize"]
 DATA_STAGES = STAGES[:4]
+SECTIONS = [*STAGES, "search"]
 SOURCES = sorted((ROOT / "pipeline").rglob("*.py"))
 GRAPH = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 EVERY_SOURCE = pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_the_lists_here_are_not_empty() -> None:
 def test_one_word_in_six_places(stage: str) -> None:
     assert (ROOT / f"pipeline/{stage}.py").is_file()
     assert stage in {field.alias or name for name, field in Params.model_fields.items()}
-    assert list(YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())) == STAGES
+    assert list(YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())) == SECTIONS
     entry = GRAPH["stages"][stage]
     folder = f"{'data' if stage in DATA_STAGES else 'models'}/{stage}"
     metrics = [next(iter(one)) for one in entry.get("metrics", [])]
@@ -129,6 +130,8 @@ def test_imports_point_down(path: Path) -> None:
         assert not names & heavy
     if below.startswith(("sources/", "evaluation/")):
         assert not names & {"torch", "transformers", "optimum"}
+    if below.startswith("tasks/"):
+        assert not names & {"transformers", "optimum", "openvino"}
 
 
 def test_there_is_no_import_cycle() -> None:
@@ -147,9 +150,12 @@ def test_there_is_no_import_cycle() -> None:
 
 @EVERY_SOURCE
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
-    # training is torch through and through, minhash is compiled: both are imported where used.
-    if str(path.relative_to(ROOT / "pipeline")) not in ("modeling/training.py", "steps/minhash.py"):
+    # These are torch, or compiled, through and through: they are imported where they are used.
+    whole = ("modeling/training.py", "modeling/schedules.py", "modeling/callbacks.py",
+             "modeling/shortcuts.py", "steps/minhash.py")  # fmt: skip
+    if str(path.relative_to(ROOT / "pipeline")) not in whole:
         heavy = {"torch", "transformers", "optimum", "nncf", "datasets", "sklearn", "openvino"}
+        heavy |= {"peft", "optuna", "plotly", "codecarbon", "dvclive", "accelerate", "tensorboardX"}
         heavy |= {"numba", "scipy", "cleanlab", "pandas", "trafilatura", "sqlalchemy", "openpyxl"}
         assert not names_imported(path, at_import=True) & heavy
 
@@ -269,6 +275,7 @@ MODULES = {
     "lxml_html_clean": None,
     "nncf": None,
     "pandas": None,
+    "plotly": None,
     "psycopg[binary]": None,
     "python-docx": "docx",
     "ruamel.yaml": "ruamel",
