@@ -16,13 +16,12 @@ FP32 = 4  # bytes
 # Share of a large matrix product's speed that training reaches. Measured on a processor, see
 # benchmarks/estimate.py; on GPUs from Narayanan et al. 2021, table 1 (0.41 to 0.52 of the peak).
 EFFICIENCY = {"cpu": 0.5, "cuda": 0.4}
-# What the process holds before there is a model: Python, torch, transformers. Measured.
+# What the process holds before there is a model: Python, torch, transformers.
+# This and the next three are rough, and serve where nothing can be tried.
 BASE_BYTES = {"cpu": 600 * 2**20, "cuda": 0}
-SECONDS_PER_STEP = {"cpu": 0.006, "cuda": 0.012}  # of Trainer, beside the computing; measured
-LIBRARY_BYTES = (
-    50 * 2**20
-)  # of Trainer and of the recorder, which the probe does not need; measured
-START_SECONDS = 0.8  # of Trainer and of the recorder, before the first step; measured
+SECONDS_PER_STEP = {"cpu": 0.006, "cuda": 0.012}  # of Trainer, beside the computing
+LIBRARY_BYTES = 50 * 2**20  # of Trainer and of the recorder, which the probe does not need
+START_SECONDS = 0.8  # of Trainer and of the recorder, before the first step
 # For each pass that the method makes: forward is one, the gradients of activations another, the
 # gradients of weights the third (Kaplan et al. 2020, table 1 and section 2.1).
 PASSES = {"full": 3, "lora": 2, "frozen": 1}
