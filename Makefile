@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-fewshot bench-estimate \
-        bench-data clean
+        bench-imports bench-data clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
@@ -43,6 +43,9 @@ bench-fewshot: .venv/ready .venv-fewshot/ready   ## eight and sixteen records a 
 
 bench-estimate: .venv/ready      ## estimates of time and memory beside what runs took
 	python -m benchmarks.estimate
+
+bench-imports: .venv/ready       ## seconds that all stages together spend importing
+	python -m benchmarks.imports
 
 bench-data: .venv/ready .venv-bench/ready   ## clean on a million records, beside its peers
 	python -m benchmarks.data

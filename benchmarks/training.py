@@ -48,18 +48,23 @@ def bring(folder: Path) -> Path:
 
     if (folder / "models/init/manifest.json").exists():
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(ROOT / "params.yaml", folder)
-    for name in ("data/raw", "data/annotations", "data/synonyms", "data/snapshots", "models/base"):
-        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
-    if PACKAGES.exists() and not (folder / "work/packages").exists():
-        shutil.copytree(PACKAGES, folder / "work/packages")
+    lay_out(folder)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for stage in ("collect", "clean", "label", "split", "init"):
         subprocess.run(
             [sys.executable, "-m", f"pipeline.{stage}"], cwd=folder, env=environment, check=True
         )
     return folder
+
+
+def lay_out(folder: Path) -> None:
+    """Copy the project's params and inputs into ``folder``, and packages that were fetched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(ROOT / "params.yaml", folder)
+    for name in ("data/raw", "data/annotations", "data/synonyms", "data/snapshots", "models/base"):
+        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+    if PACKAGES.exists() and not (folder / "work/packages").exists():
+        shutil.copytree(PACKAGES, folder / "work/packages")
 
 
 def knobs_of(seed: int, **changes: Any) -> Any:

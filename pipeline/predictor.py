@@ -127,6 +127,19 @@ class BasePredictor:
         return [one.ids or [SOME_TOKEN] for one in self.tokenizer.encode_batch(clean)]
 
 
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Return the tokenizer of a model folder.
+
+    A text that speaks of ``</s>`` or ``[SEP]`` does not end there: written out by a person they are
+    text, not signs. Some models count these signs, so that such a text would break its batch.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Yield positions of equal length, at most ``batch_size`` and ``TOKENS_PER_BATCH`` at once."""
     same: dict[int, list[int]] = defaultdict(list)
@@ -155,7 +168,6 @@ class Predictor(BasePredictor):
         """
         be_quiet()
         import openvino
-        from tokenizers import Tokenizer
 
         folder = Path(folder)
         verify_manifest(folder)
@@ -170,7 +182,7 @@ class Predictor(BasePredictor):
             settings["INFERENCE_NUM_THREADS"] = threads
         model = folder / "openvino_model.xml"
         compiled = openvino.Core().compile_model(model, "CPU", settings)
-        return cls(card, Tokenizer.from_file(str(folder / "tokenizer.json")), compiled)
+        return cls(card, read_tokenizer(folder), compiled)
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return logits, [texts, outputs], for token ids without padding, [texts, length].

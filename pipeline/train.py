@@ -40,7 +40,7 @@ def train(params: Params) -> None:
         with measuring.Meter(knobs.costs, device, processes=knobs.launcher.processes) as meter:
             model, outcome = fitting.fit(start, files, knobs, work)
         actual = meter.actual()
-        steps, epochs = recording.curves(outcome.history)
+        steps, epochs = recording.curves(outcome.history, knobs.metric)
         times = {
             "began": began.isoformat(timespec="seconds"),
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),

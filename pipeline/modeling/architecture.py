@@ -91,6 +91,7 @@ def make_fit(config: PretrainedConfig, tokenizer: Any, max_tokens: int) -> None:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # GPT-2 and others were never padded
     tokenizer.model_max_length = max_tokens
+    tokenizer.split_special_tokens = True  # as predictor.read_tokenizer does
     config.pad_token_id = tokenizer.pad_token_id
     config.use_cache = False  # for writing on, which a classifier does not
     if kind == "modernbert":

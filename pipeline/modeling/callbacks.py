@@ -107,7 +107,7 @@ class Habits(TrainerCallback):  # type: ignore[misc]
             from torch import distributed
 
             distributed.barrier()  # every process writes its own random state
-        if state.is_world_process_zero:
+        if args.should_save:  # the first process of every machine
             checkpoints.seal(self.folder, state.global_step, state.best_model_checkpoint)
 
     def close(self) -> None:

@@ -48,13 +48,12 @@ def embed(
     :param pooling: ``head``: the state that the classifier's head reads; ``mean``: the mean
         of all tokens' states, below the last layer where that can be (``pooling.average``).
     """
-    from tokenizers import Tokenizer
     from transformers import AutoModelForSequenceClassification
 
     from pipeline.modeling import pooling as averaging
-    from pipeline.predictor import Card
+    from pipeline.predictor import Card, read_tokenizer
 
-    tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+    tokenizer = read_tokenizer(model_folder)
     tokenizer.no_padding()
     tokenizer.enable_truncation(Card.read(model_folder).max_tokens)
     model = AutoModelForSequenceClassification.from_pretrained(model_folder, use_safetensors=True)

@@ -155,7 +155,7 @@ class Plan:
 
 def orders(found: Sequence[int], knobs: Any) -> Iterator[list[int]]:
     """Yield the order of records of each epoch that is laid out, as Trainer will take them."""
-    from pipeline.modeling.training import GroupedByLength, Shuffled
+    from pipeline.modeling.sampling import GroupedByLength, Shuffled
 
     sampler: GroupedByLength | Shuffled = Shuffled(len(found), knobs.seed)
     if knobs.group_by_length:

@@ -124,7 +124,7 @@ def train_once(
             run.trainer.train(resume_from_checkpoint=resumed)
         finally:
             run.habits.close()
-        if run.trainer.is_world_process_zero():
+        if run.trainer.args.should_save:  # the first process of every machine
             note_end(run.trainer.state, run)
 
 

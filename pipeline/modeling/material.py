@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.artifacts import read_records
-from pipeline.predictor import Card
+from pipeline.predictor import Card, read_tokenizer
 from pipeline.tasks import task as tasks
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def gather(start: Path, files: Mapping[str, Path], knobs: Any) -> Material:
     The validation part is sorted by length: its figures do not depend on the order.
     """
     import torch
-    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
     from pipeline.modeling import training
@@ -48,7 +47,7 @@ def gather(start: Path, files: Mapping[str, Path], knobs: Any) -> Material:
     card = Card.read(start)
     task = tasks.of(card.task, card.labels)
     model = load(start, knobs)
-    fast = Tokenizer.from_file(str(start / "tokenizer.json"))
+    fast = read_tokenizer(start)
     fast.no_padding()
     fast.enable_truncation(card.max_tokens)
     tables = {name: read_records(path) for name, path in files.items()}

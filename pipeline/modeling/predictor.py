@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipeline.predictor import BasePredictor, Card
+from pipeline.predictor import BasePredictor, Card, read_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,15 +27,13 @@ class TorchPredictor(BasePredictor):
 
         :raises ModelError: if the folder has no card.
         """
-        from tokenizers import Tokenizer
         from transformers import AutoModelForSequenceClassification
 
         card = Card.read(folder)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False
         )
-        return cls(card, tokenizer, model)
+        return cls(card, read_tokenizer(folder), model)
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return logits, [texts, outputs], for token ids without padding, [texts, length]."""

@@ -98,8 +98,12 @@ def export(history: History, folder: Path) -> None:
 Table = tuple[list[str], list[list[Any]]]
 
 
-def curves(history: History) -> tuple[Table, Table]:
-    """Return header and rows of the two tables that ``dvc plots`` draws: by step and by epoch."""
+def curves(history: History, metric: str) -> tuple[Table, Table]:
+    """Return header and rows of the two tables that ``dvc plots`` draws: by step and by epoch.
+
+    :param metric: what epochs are chosen by (``train.metric``); it stands in ``chosen_by`` too, so
+        that one plot serves every task.
+    """
     steps = [
         [entry["step"], *(entry.get(name) for name in STEP_FIGURES)]
         for entry in history
@@ -108,7 +112,11 @@ def curves(history: History) -> tuple[Table, Table]:
     told = [entry for entry in history if f"{EVALUATION}loss" in entry]
     figures = ["loss", *sorted(evaluated(told[0]).keys() - {"loss"})] if told else ["loss"]
     epochs = [
-        [entry["epoch"], entry["step"], *(entry.get(f"{EVALUATION}{one}") for one in figures)]
+        [
+            entry["epoch"], entry["step"],
+            *(entry.get(f"{EVALUATION}{one}") for one in (metric, *figures)),
+        ]
         for entry in told
-    ]
-    return (["step", *STEP_FIGURES.values()], steps), (["epoch", "step", *figures], epochs)
+    ]  # fmt: skip
+    columns = ["epoch", "step", "chosen_by", *figures]
+    return (["step", *STEP_FIGURES.values()], steps), (columns, epochs)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
@@ -22,13 +21,13 @@ from transformers import Trainer, TrainingArguments
 from pipeline.errors import ModelError
 from pipeline.i18n import _
 from pipeline.modeling import launcher, optimizers, schedules
+from pipeline.modeling.sampling import GroupedByLength, Shuffled
 
 if TYPE_CHECKING:
     from pipeline.modeling.methods import Method
     from pipeline.tasks.base import Task
 
 Example = dict[str, Any]
-BATCHES_SORTED_TOGETHER = 50
 LOGGING_STEPS = 10
 SHARE = "share"  # of a batch in the step it belongs to, travels beside its tensors
 
@@ -44,62 +43,6 @@ class Setup:
     batch_size: int  # texts at once in one process
     accumulation: int
     weights: list[float] | None = None  # of classes
-
-
-class GroupedByLength(Sampler[int]):
-    """Batches of texts of like length, in an order that the seed and the epoch alone decide.
-
-    Trainer's own sampler draws from torch's global generator, so that a run resumed within an epoch
-    would see another order.
-
-    :param batch_size: texts a step, over all processes and accumulated batches: so the order stays
-        the same when a step is taken in smaller batches.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the order of ``epoch``; accelerate calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        order = random.permutation(len(self.lengths))
-        # So many batches are sorted at a time: nearly no padding, and still another mix each epoch.
-        pool = BATCHES_SORTED_TOGETHER * self.batch_size
-        groups = []
-        for start in range(0, len(order), pool):
-            part = sorted(order[start : start + pool].tolist(), key=lambda at: -self.lengths[at])
-            groups += [
-                part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)
-            ]
-        # A short last group stays last, or every later batch would straddle two groups.
-        last = groups.pop() if len(groups[-1]) < self.batch_size else []
-        for at in random.permutation(len(groups)):
-            yield from groups[at]
-        yield from last
-
-
-class Shuffled(Sampler[int]):
-    """Records in an order that the seed and the epoch alone decide, whatever their length."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the order of ``epoch``; accelerate calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        yield from random.permutation(self.count).tolist()
 
 
 class ResumableTrainer(Trainer):  # type: ignore[misc]
@@ -244,6 +187,24 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
             }
             self.examples, self.since = 0, now
         super().log(logs, start_time)
+
+    def evaluation_loop(self, *args: Any, **others: Any) -> Any:
+        """Evaluate; with several processes the loss is that of all records, each counted once.
+
+        Trainer fills the last batches up to equal size, and counts the filling; what it gathers is
+        without.
+        """
+        output = super().evaluation_loop(*args, **others)
+        name = f"{others.get('metric_key_prefix', 'eval')}_loss"
+        if self.args.world_size > 1 and name in output.metrics:
+            loss = self.setup.task.loss(
+                torch.tensor(output.predictions).float(),
+                torch.tensor(output.label_ids),
+                knobs=self.setup.knobs.loss,
+                weights=None if self.weights is None else self.weights.cpu(),
+            )
+            output.metrics[name] = loss.item()
+        return output
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if not finite(self.trained):

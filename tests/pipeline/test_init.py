@@ -218,6 +218,22 @@ def test_a_model_that_was_never_padded_gets_a_padding_token(tmp_path: Path) -> N
         assert loaded(**tokens(reader, TEXTS[:4])).logits.shape == (4, 3)
 
 
+def test_a_sign_that_a_person_wrote_is_text_for_a_pretrained_model_too(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    model, tokenizer = small(ENCODER)
+    tokenizer.split_special_tokens = False  # as nearly all come
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    _loaded, reader = load(tmp_path)
+    reader.save_pretrained(tmp_path / "again")
+    plain = AutoTokenizer.from_pretrained(tmp_path / "again")
+    for one in (reader, plain):
+        sign = one.sep_token_id or one.eos_token_id
+        text = f"where {one.convert_ids_to_tokens(sign)} is"
+        assert one(text)["input_ids"].count(sign) == one("where is")["input_ids"].count(sign)
+
+
 def test_weights_under_old_names_are_written_under_todays(tmp_path: Path) -> None:
     """Trainer reads checkpoints without translating names, and would lose every layer norm."""
     from safetensors.torch import load_file, save_file

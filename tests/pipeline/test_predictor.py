@@ -14,13 +14,22 @@ from numpy.typing import NDArray
 from tokenizers import processors
 
 from pipeline.errors import ModelError
-from pipeline.predictor import SOME_TOKEN, BasePredictor, Card, Predictor, Score, batches
+from pipeline.predictor import (
+    SOME_TOKEN,
+    BasePredictor,
+    Card,
+    Predictor,
+    Score,
+    batches,
+    read_tokenizer,
+)
 from pipeline.steps.targets import MULTI, REGRESSION, SINGLE
 from tests.e2e.project import Project, requests
 from tests.helpers import changed
 from tests.pipeline import made_models
 
-ODD = ["", " ", "\ud83d", "👍🏽 ok", "a\x00b", "我的包裹在哪里", "<b>where</b> is it", "x" * 5_000]
+ODD = ["", " ", "\ud83d", "👍🏽 ok", "a\x00b", "我的包裹在哪里", "<b>where</b> is it", "x" * 5_000,
+       "what does </s> mean , or [SEP] ?"]  # fmt: skip
 TEXTS = [one["request"] for one in requests(80)] + ODD
 
 ALONE = """
@@ -203,3 +212,13 @@ def test_a_text_without_a_token_is_read_as_one() -> None:
     bare.tokenizer.post_processor = processors.Sequence([])
     assert bare.tokens(["", "password"]) == [[SOME_TOKEN], bare.tokens(["password"])[0]]
     assert bare.scores([""]).shape == (1, 3)
+
+
+def test_a_sign_that_a_person_wrote_is_text(tmp_path: Path) -> None:
+    made_models.tokenizer().save(str(tmp_path / "tokenizer.json"))
+    tokenizer = read_tokenizer(tmp_path)
+    sign = tokenizer.token_to_id("[SEP]")
+    assert sign is not None
+    without, written = (tokenizer.encode(one).ids for one in ("hello late", "hello [SEP] late"))
+    assert written.count(sign) == without.count(sign)
+    assert len(written) > len(without)

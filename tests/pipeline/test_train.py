@@ -21,6 +21,7 @@ from pipeline.modeling import (
     material,
     recording,
     reporting,
+    sampling,
     saving,
     training,
 )
@@ -34,13 +35,13 @@ LENGTHS = [int(length) for length in np.random.default_rng(3).integers(3, 40, 1_
 
 
 def order(epoch: int, seed: int = 1) -> list[int]:
-    sampler = training.GroupedByLength(LENGTHS, 16, seed)
+    sampler = sampling.GroupedByLength(LENGTHS, 16, seed)
     sampler.set_epoch(epoch)
     return list(sampler)
 
 
 def shuffled(epoch: int, seed: int = 1) -> list[int]:
-    sampler = training.Shuffled(len(LENGTHS), seed)
+    sampler = sampling.Shuffled(len(LENGTHS), seed)
     sampler.set_epoch(epoch)
     return list(sampler)
 
@@ -195,14 +196,14 @@ HISTORY: list[dict[str, float]] = [
 
 
 def test_curves_take_what_was_logged() -> None:
-    steps, epochs = recording.curves(HISTORY)
+    steps, epochs = recording.curves(HISTORY, "accuracy")
     assert steps == (
         ["step", "loss", "learning_rate", "gradient_norm", "examples_per_second", "memory_bytes",
          "seconds_left"],
         [[10, 1.0, 1e-4, 2.0, 30.0, 7, 4.0]],
     )  # fmt: skip
-    assert epochs[0] == ["epoch", "step", "loss", "accuracy", "macro_f1"]
-    assert epochs[1][0] == [1.0, 20, 0.5, 0.8, 0.7]
+    assert epochs[0] == ["epoch", "step", "chosen_by", "loss", "accuracy", "macro_f1"]
+    assert epochs[1][0] == [1.0, 20, 0.8, 0.5, 0.8, 0.7]
 
 
 def test_what_is_recorded_can_be_read_by_dvclive_and_tensorboard(tmp_path: Path) -> None:
@@ -368,8 +369,10 @@ def test_what_training_reports_and_leaves(project: Path) -> None:
     assert set(told["estimate"]) == set(told["actual"]) == set(told["error"])
     assert told["actual"]["peak_memory_bytes"] > 0
     epochs = (folder / "epochs.csv").read_text().splitlines()
-    assert epochs[0].startswith("epoch,step,loss,accuracy,macro_f1,")
-    best = max(float(line.split(",")[4]) for line in epochs[1:])
+    assert epochs[0].startswith("epoch,step,chosen_by,loss,accuracy,macro_f1,")
+    rows = [line.split(",") for line in epochs[1:]]
+    assert [row[2] for row in rows] == [row[5] for row in rows]
+    best = max(float(row[2]) for row in rows)
     assert best == pytest.approx(told["best_macro_f1"]) == pytest.approx(told["model"])
     logged = [int(line.split(",")[0]) for line in (folder / "steps.csv").read_text().split()[1:]]
     assert logged == list(range(10, steps + 1, 10))
