@@ -127,7 +127,7 @@ def test_plots_are_drawn(built: Project, tmp_path: Path) -> None:
     project = built.copy(tmp_path / "plots")
     project.run("dvc", "plots", "show", "-o", "plots")
     page = (project.folder / "plots/index.html").read_text(encoding="utf-8")
-    for title in ("Training loss", "Quality on the validation part", "What was taken for what"):
+    for title in ("Training loss", "Loss on the validation part", "What was taken for what"):
         assert title in page
 
 
