@@ -29,8 +29,9 @@ from pipeline.errors import ParamsError, Problem, Text
 from pipeline.i18n import Message, _
 from pipeline.schema.clean import Clean
 from pipeline.schema.collect import Collect
+from pipeline.schema.compressing import Optimize
 from pipeline.schema.init import Init
-from pipeline.schema.judgement import Optimize, Test, Validate
+from pipeline.schema.judgement import Test, Validate
 from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.label import Label
 from pipeline.schema.search import Search

@@ -98,7 +98,12 @@ class Agreement(Section):
         le=100_000,
     )
     confidence: float = knob(
-        "Confidence", "Of the intervals.", level="advanced", unit="share", ge=0.5, le=0.999
+        "Confidence of intervals",
+        "Of the intervals.",
+        level="advanced",
+        unit="share",
+        ge=0.5,
+        le=0.999,
     )
     seed: int = knob("Seed", "Of the bootstrap.", level="advanced", ge=0, le=2**31 - 1)
 
