@@ -26,12 +26,12 @@ SHOTS, SEEDS = (8, 16), (3, 4, 5)  # other seeds than those by which the knobs w
 POINTS, TIMES = 0.5, 5.0  # at most so far behind, at least so much faster
 CHANGES = {
     "train.contrastive.enabled": True,
-    "train.contrastive.steps": 12,
-    "train.contrastive.batch_size": 64,
-    "train.contrastive.learning_rate": 3e-4,
-    "train.contrastive.temperature": 0.3,
+    "train.contrastive.steps": 16,
+    "train.contrastive.batch_size": 48,
+    "train.contrastive.learning_rate": 1e-4,
+    "train.contrastive.temperature": 0.1,
     "train.epochs": 1,
-    "train.learning_rate": 1e-5,
+    "train.learning_rate": 1e-6,
     "train.method": "full",
     "train.checkpoint_steps": 1_000,
 }

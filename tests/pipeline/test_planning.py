@@ -76,9 +76,13 @@ def test_both_languages_need_a_model_that_knows_both() -> None:
 
 @pytest.mark.parametrize(("fewest", "warm"), [(3, False), (4, True), (29, True), (30, False)])
 def test_few_records_a_label_are_pulled_together_first(fewest: int, warm: bool) -> None:
-    first = recommend(data(labels={"a": 100, "b": fewest})).choices[0]
+    few = data(labels={"a": 100, "b": fewest})
+    first = recommend(few).choices[0]
     assert first.contrastive is warm
     assert ("contrastive first" in said(first)) is warm
+    values = planning.values(first, "single_label", few)
+    assert values.get("train.epochs") == (1 if warm else None)
+    assert (values["train.learning_rate"] < 1e-5) is warm, "what follows undoes nothing"
 
 
 def test_less_memory_leads_to_adapters_then_to_a_frozen_encoder_then_to_nothing() -> None:
