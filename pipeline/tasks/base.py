@@ -5,7 +5,7 @@ Its kinds stand in ``single_label``, ``multi_label`` and ``regression``; ``task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, Text
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 Figures = dict[str, float]
 Target = int | float | list[float]
-Quick = Callable[["NDArray[Any]", "NDArray[Any]"], float]
+Quick = Callable[["NDArray[Any]", "NDArray[Any]"], Any]
 
 LOSS = "loss"
-SMALLER_IS_BETTER = frozenset({LOSS, "hamming_loss", "mae", "rmse"})
+SMALLER_IS_BETTER = frozenset({LOSS, "hamming_loss", "mae", "mse", "rmse", "brier", "ece"})
 
 
 class Task:
@@ -29,8 +29,11 @@ class Task:
     name: str
     problem_type: str  # transformers' config.problem_type
     main: str  # the figure by which models are compared
-    figures_named: tuple[str, ...]  # all that figures() gives, and the loss
-    quick: dict[str, Quick]  # of coded truth and coded answers, fast enough for a bootstrap
+    answer_figures: tuple[str, ...]  # all that figures() gives, and the loss
+    score_figures_named: tuple[str, ...]  # all that score_figures() gives where it can
+    # Of coded truth and coded answers, fast enough for a bootstrap: a number for [n] records, an
+    # array [samples] for [samples, n].
+    quick: dict[str, Quick]
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
@@ -40,6 +43,11 @@ class Task:
     def outputs(self) -> list[str]:
         """The names of the logits: the labels, or ``value`` for a number."""
         return self.labels
+
+    @property
+    def figures_named(self) -> tuple[str, ...]:
+        """The names of all figures, of answers first; each once."""
+        return tuple(dict.fromkeys((*self.answer_figures, *self.score_figures_named)))
 
     def greater_is_better(self, figure: str) -> bool:
         """Return whether a model with more of ``figure`` is the better one."""
@@ -63,12 +71,32 @@ class Task:
         """Return scores from logits, both [n, outputs]."""
         raise NotImplementedError
 
-    def decide(self, scores: NDArray[np.float64]) -> list[str]:
-        """Return the label text of each row of scores, [n, outputs]."""
+    def decide(
+        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
+    ) -> list[str]:
+        """Return the label text of each row of scores, [n, outputs].
+
+        :param thresholds: label → probability from which it is given; one half where it is not
+            named.
+        """
         raise NotImplementedError
 
     def figures(self, truth: Sequence[str], predicted: Sequence[str]) -> Figures:
-        """Return all figures about answers; ``loss`` needs scores, see ``log_loss``."""
+        """Return all figures about answers; those about scores are ``score_figures``."""
+        raise NotImplementedError
+
+    def score_figures(self, truth: Sequence[str], scores: NDArray[np.float64]) -> Figures:
+        """Return all figures about scores, [n, outputs]; what cannot be said is left out."""
+        raise NotImplementedError
+
+    def confidences(
+        self, truth: Sequence[str], scores: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return what scores promise and whether it came true, two arrays of one shape.
+
+        One label: the highest probability of each record, [n]. Several: each probability by
+        itself, [n, labels]. A number promises nothing: two empty arrays.
+        """
         raise NotImplementedError
 
     def log_loss(self, truth: Sequence[str], scores: NDArray[np.float64]) -> float:

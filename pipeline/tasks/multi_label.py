@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.steps.targets import JOINT, MULTI, several
+from pipeline.tasks import probabilities
 from pipeline.tasks.base import LOSS, Figures, Quick, Task, no_label
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AVERAGES, PARTS = ("micro", "macro", "samples"), ("precision", "recall", "f1")
-THRESHOLD = 0.5  # a label is given from this probability on
+THRESHOLD = 0.5  # a label is given from this probability on, where nothing else is said
 LEAST = 1e-6  # (1 - p) ** gamma has no finite slope at 0 when gamma is below 1
 
 
@@ -23,12 +24,15 @@ class MultiLabel(Task):
     name = MULTI
     problem_type = "multi_label_classification"
     main = "macro_f1"
-    figures_named = (
+    answer_figures = (
         "subset_accuracy",
         "hamming_loss",
         *(f"{average}_{part}" for average in AVERAGES for part in PARTS),
+        "worst_class_recall",
+        "worst_class_f1",
         LOSS,
     )
+    score_figures_named = ("roc_auc", "pr_auc", LOSS, "brier", "ece")
 
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__(labels)
@@ -64,11 +68,16 @@ class MultiLabel(Task):
         shares: NDArray[np.float64] = np.where(wide >= 0, 1.0, small) / (1.0 + small)
         return shares
 
-    def decide(self, scores: NDArray[np.float64]) -> list[str]:
-        """Return the labels of each row that reach one half, joined; ``""`` where none does."""
+    def decide(
+        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
+    ) -> list[str]:
+        """Return the labels of each row that reach their thresholds, joined; ``""`` for none."""
+        bounds = [(thresholds or {}).get(label, THRESHOLD) for label in self.labels]
         return [
             JOINT.join(
-                label for label, score in zip(self.labels, row, strict=True) if score >= THRESHOLD
+                label
+                for label, score, bound in zip(self.labels, row, bounds, strict=True)
+                if score >= bound
             )
             for row in scores
         ]
@@ -78,20 +87,48 @@ class MultiLabel(Task):
 
         ``micro`` counts all entries together, ``macro`` averages over labels, ``samples`` over
         records. What has nothing to count is 0, but a record that has no label and gets none is
-        right.
+        right. The worst label's figures count the labels that the truth has.
         """
         from sklearn.metrics import hamming_loss, precision_recall_fscore_support
 
         true, found = self.coded(truth), self.coded(predicted)
         result: Figures = {
-            "subset_accuracy": subset_accuracy(true, found),
+            "subset_accuracy": float(subset_accuracy(true, found)),
             "hamming_loss": float(hamming_loss(true, found)),
         }
         for average in ("micro", "macro"):
             values = precision_recall_fscore_support(true, found, average=average, zero_division=0)
             for part, value in zip(PARTS, values[:3], strict=True):
                 result[f"{average}_{part}"] = float(value)
-        return result | by_record(true, found)
+        _precision, recall, f1, counts = precision_recall_fscore_support(
+            true, found, average=None, zero_division=0
+        )
+        return {
+            **result,
+            **by_record(true, found),
+            "worst_class_recall": probabilities.weakest(recall, counts),
+            "worst_class_f1": probabilities.weakest(f1, counts),
+        }
+
+    def score_figures(self, truth: Sequence[str], scores: NDArray[np.float64]) -> Figures:
+        """Return the areas under both curves, log loss, Brier score and calibration error.
+
+        The areas are means over labels; the others are means over all entries: ``brier`` of squared
+        distances, 0 to 1, ``ece`` between each probability and how often the label is there.
+        """
+        has = self.coded(truth)
+        return {
+            **probabilities.areas(has, scores),
+            LOSS: self.log_loss(truth, scores),
+            "brier": float(((scores - has) ** 2).mean()),
+            "ece": probabilities.calibration_error(*self.confidences(truth, scores)),
+        }
+
+    def confidences(
+        self, truth: Sequence[str], scores: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the probability of each entry and whether the label is there, [n, labels]."""
+        return scores, self.coded(truth)
 
     def log_loss(self, truth: Sequence[str], scores: NDArray[np.float64]) -> float:
         """Return the mean binary cross-entropy over records and labels, in nats."""
@@ -138,24 +175,26 @@ class MultiLabel(Task):
         return [float(one) for one in (np.sqrt(weights) if how == "sqrt" else weights)]
 
 
-def subset_accuracy(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+def subset_accuracy(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Any:
     """Return the share of records whose labels are all right."""
-    return float((truth == predicted).all(axis=1).mean())
+    return (truth == predicted).all(axis=-1).mean(axis=-1)
 
 
-def micro_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+def micro_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Any:
     """Return F1 over all entries together."""
-    both = int(truth.sum() + predicted.sum())
-    return 2 * int((truth & predicted).sum()) / both if both else 0.0
+    import numpy as np
+
+    both = truth.sum(axis=(-2, -1)) + predicted.sum(axis=(-2, -1))
+    return 2 * (truth & predicted).sum(axis=(-2, -1)) / np.maximum(both, 1)
 
 
-def macro_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+def macro_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Any:
     """Return the mean F1 over all labels; a test holds it equal to scikit-learn's."""
     import numpy as np
 
-    hits = (truth & predicted).sum(axis=0)
-    both = truth.sum(axis=0) + predicted.sum(axis=0)
-    return float((2 * hits / np.maximum(both, 1)).mean())
+    hits = (truth & predicted).sum(axis=-2)
+    both = truth.sum(axis=-2) + predicted.sum(axis=-2)
+    return (2 * hits / np.maximum(both, 1)).mean(axis=-1)
 
 
 def by_record(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Figures:

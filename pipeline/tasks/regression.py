@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.i18n import _
@@ -22,7 +22,8 @@ class Regression(Task):
     name = REGRESSION
     problem_type = "regression"
     main = "r2"
-    figures_named = ("mae", "rmse", "r2", "pearson", "spearman", LOSS)
+    answer_figures = ("mae", "mse", "rmse", "r2", "pearson", "spearman", LOSS)
+    score_figures_named = (LOSS,)
 
     def __init__(self, labels: Sequence[str] = ()) -> None:
         super().__init__([])
@@ -53,23 +54,39 @@ class Regression(Task):
         numbers: NDArray[np.float64] = logits.astype(np.float64)
         return numbers
 
-    def decide(self, scores: NDArray[np.float64]) -> list[str]:
-        """Return each number as text."""
+    def decide(
+        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
+    ) -> list[str]:
+        """Return each number as text; it has no threshold."""
         return [number_text(value) for value in scores[:, 0]]
 
     def figures(self, truth: Sequence[str], predicted: Sequence[str]) -> Figures:
-        """Return mean absolute error, root mean squared error, R² and two correlations.
+        """Return mean absolute, mean squared and root mean squared error, R² and two correlations.
 
-        The errors are in the unit of the labels. What is constant correlates with nothing: 0.
+        The errors are in the unit of the labels, ``mse`` in its square. What is constant correlates
+        with nothing: 0.
         """
         true, found = self.coded(truth), self.coded(predicted)
         return {
-            "mae": mae(true, found),
+            "mae": float(mae(true, found)),
+            "mse": mean_square(true, found),
             "rmse": mean_square(true, found) ** 0.5,
-            "r2": r2(true, found),
+            "r2": float(r2(true, found)),
             "pearson": correlation(true, found),
             "spearman": correlation(ranks(true), ranks(found)),
         }
+
+    def score_figures(self, truth: Sequence[str], scores: NDArray[np.float64]) -> Figures:
+        """Return the loss; a number has no probability."""
+        return {LOSS: self.log_loss(truth, scores)}
+
+    def confidences(
+        self, truth: Sequence[str], scores: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return two empty arrays: a number promises nothing."""
+        import numpy as np
+
+        return np.zeros(0), np.zeros(0, dtype=np.bool_)
 
     def log_loss(self, truth: Sequence[str], scores: NDArray[np.float64]) -> float:
         """Return the mean squared error, in the labels' unit squared."""
@@ -96,9 +113,9 @@ class Regression(Task):
         return float(wide.mean()), float(wide.std()) or 1.0
 
 
-def mae(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+def mae(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Any:
     """Return the mean absolute error, in the labels' unit."""
-    return float(abs(truth - predicted).mean())
+    return abs(truth - predicted).mean(axis=-1)
 
 
 def mean_square(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
@@ -106,16 +123,17 @@ def mean_square(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> f
     return float(((truth - predicted) ** 2).mean())
 
 
-def r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+def r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Any:
     """Return the share of the variance that is explained; as scikit-learn's ``r2_score``.
 
     Where all true numbers are one it is 1 for answers that are right and 0 for others.
     """
-    left = float(((truth - predicted) ** 2).sum())
-    total = float(((truth - truth.mean()) ** 2).sum())
-    if total == 0:
-        return float(left == 0)
-    return 1 - left / total
+    import numpy as np
+
+    left = ((truth - predicted) ** 2).sum(axis=-1)
+    total = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    explained = 1 - left / np.where(total == 0, 1.0, total)
+    return np.where(total == 0, left == 0, explained)[()]
 
 
 def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.steps.targets import SINGLE
+from pipeline.tasks import probabilities
 from pipeline.tasks.base import LOSS, Figures, Quick, Task, no_label
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-AVERAGES, PARTS = ("macro", "weighted"), ("precision", "recall", "f1")
+AVERAGES, PARTS = ("micro", "macro", "weighted"), ("precision", "recall", "f1")
 LEAST = 1e-6  # (1 - p) ** gamma has no finite slope at 0 when gamma is below 1
 
 
@@ -22,11 +23,16 @@ class SingleLabel(Task):
     name = SINGLE
     problem_type = "single_label_classification"
     main = "macro_f1"
-    figures_named = (
+    answer_figures = (
         "accuracy",
+        "balanced_accuracy",
         *(f"{average}_{part}" for average in AVERAGES for part in PARTS),
+        "matthews",
+        "worst_class_recall",
+        "worst_class_f1",
         LOSS,
     )
+    score_figures_named = ("roc_auc", "pr_auc", LOSS, "brier", "ece")
 
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__(labels)
@@ -54,25 +60,73 @@ class SingleLabel(Task):
         shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return shares
 
-    def decide(self, scores: NDArray[np.float64]) -> list[str]:
-        """Return the most probable label of each row."""
-        return [self.labels[at] for at in scores.argmax(axis=1)]
+    def decide(
+        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
+    ) -> list[str]:
+        """Return the most probable label of each row.
+
+        Where there are two labels, a threshold of the second one says from which probability on it
+        is given.
+        """
+        bound = (thresholds or {}).get(self.labels[-1]) if len(self.labels) == 2 else None
+        places = scores.argmax(axis=1) if bound is None else scores[:, 1] >= bound
+        return [self.labels[int(at)] for at in places]
 
     def figures(self, truth: Sequence[str], predicted: Sequence[str]) -> Figures:
-        """Return accuracy, and precision, recall and F1 as macro and weighted averages, 0 to 1.
+        """Return accuracy, averages of precision, recall and F1, Matthews, and the worst label's.
 
-        A label that was never predicted has precision 0.
+        All 0 to 1 but Matthews' correlation (Gorodkin 2004), -1 to 1. A label that was never
+        predicted has precision 0. ``balanced_accuracy`` and the worst label's figures count the
+        labels that the truth has.
         """
-        from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+        import numpy as np
+        from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 
-        result: Figures = {"accuracy": float(accuracy_score(truth, predicted))}
-        for average in AVERAGES:
-            values = precision_recall_fscore_support(
-                truth, predicted, labels=self.labels, average=average, zero_division=0
+        true, found = self.coded(truth), self.coded(predicted)
+        labels, both = np.arange(len(self.labels)), np.union1d(true, found)
+
+        def measured(average: str | None) -> Any:
+            return precision_recall_fscore_support(
+                true, found, labels=labels, average=average, zero_division=0
             )
-            for part, value in zip(PARTS, values[:3], strict=True):
+
+        _precision, recall, f1, counts = measured(None)
+        result: Figures = {
+            "accuracy": float(accuracy(true, found)),
+            "balanced_accuracy": float(recall[counts > 0].mean()),
+        }
+        for average in AVERAGES:
+            for part, value in zip(PARTS, measured(average)[:3], strict=True):
                 result[f"{average}_{part}"] = float(value)
-        return result
+        return result | {
+            # One label alone correlates with nothing; scikit-learn says 0 too, and warns.
+            "matthews": float(matthews_corrcoef(true, found)) if len(both) > 1 else 0.0,
+            "worst_class_recall": probabilities.weakest(recall, counts),
+            "worst_class_f1": probabilities.weakest(f1, counts),
+        }
+
+    def score_figures(self, truth: Sequence[str], scores: NDArray[np.float64]) -> Figures:
+        """Return the areas under both curves, log loss, Brier score and calibration error.
+
+        The areas are means over labels, one against the rest. ``brier`` is the sum over labels of
+        squared distances (Brier 1950), 0 to 2; ``ece`` looks at the highest probability.
+        """
+        import numpy as np
+
+        has = self.targets(truth)[:, None] == np.arange(len(self.labels))
+        return {
+            **probabilities.areas(has, scores),
+            LOSS: self.log_loss(truth, scores),
+            "brier": float(((scores - has) ** 2).sum(axis=1).mean()),
+            "ece": probabilities.calibration_error(*self.confidences(truth, scores)),
+        }
+
+    def confidences(
+        self, truth: Sequence[str], scores: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the highest probability of each record and whether that label is right, [n]."""
+        right: NDArray[np.bool_] = scores.argmax(axis=1) == self.targets(truth)
+        return scores.max(axis=1), right
 
     def log_loss(self, truth: Sequence[str], scores: NDArray[np.float64]) -> float:
         """Return the mean negative logarithm of the probability that the true label got, nats."""
@@ -86,7 +140,7 @@ class SingleLabel(Task):
         """Return positions of labels, int64 [n]."""
         return self.targets(texts)
 
-    def macro_f1(self, truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    def macro_f1(self, truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> Any:
         """Return the mean F1 over all labels, as scikit-learn does with ``zero_division=0``.
 
         Thousands of resamples need it in microseconds, so it is counted here; a test holds it
@@ -95,9 +149,14 @@ class SingleLabel(Task):
         import numpy as np
 
         count = len(self.labels)
-        hits = np.bincount(truth[truth == predicted], minlength=count)
-        both = np.bincount(truth, minlength=count) + np.bincount(predicted, minlength=count)
-        return float((2 * hits / np.maximum(both, 1)).mean())
+        true, found = (one.reshape(-1, one.shape[-1]) for one in (truth, predicted))
+        shift = np.arange(len(true))[:, None] * count  # each sample counts in places of its own
+        true, found, most = true + shift, found + shift, len(true) * count
+        hits = np.bincount(true[true == found], minlength=most)
+        both = np.bincount(true.ravel(), minlength=most)
+        both += np.bincount(found.ravel(), minlength=most)
+        f1 = 2 * hits / np.maximum(both, 1)
+        return f1.reshape(*truth.shape[:-1], count).mean(axis=-1)
 
     def loss(self, logits: Any, targets: Any, *, knobs: Any, weights: Any = None) -> Any:
         """Return the cross-entropy, smoothed, weighted and focal as ``knobs`` say.
@@ -134,6 +193,6 @@ class SingleLabel(Task):
         return [float(one) for one in (np.sqrt(weights) if how == "sqrt" else weights)]
 
 
-def accuracy(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+def accuracy(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> Any:
     """Return the share of equal entries."""
-    return float((truth == predicted).mean())
+    return (truth == predicted).mean(axis=-1)

@@ -68,6 +68,19 @@ def test_scores_are_softmax_sigmoid_and_the_number_itself() -> None:
     assert NUMBER.activate(np.array([[3.5]], dtype=np.float32)).tolist() == [[3.5]]
 
 
+def test_a_threshold_says_from_which_probability_a_label_is_given() -> None:
+    scores = np.array([[0.2, 0.5, 0.3], [0.5, 0.1, 0.9], [0.4, 0.1, 0.2]])
+    assert MULTI.decide(scores, {"bird": 0.4, "dog": 0.95}) == ["cat", "bird", "bird"]
+    assert MULTI.decide(scores, {}) == MULTI.decide(scores) == ["cat", "bird|dog", ""]
+    two = tasks.of("single_label", ["no", "yes"])
+    pairs = np.array([[0.75, 0.25], [0.5, 0.5], [0.2, 0.8]])
+    assert two.decide(pairs) == ["no", "no", "yes"]
+    assert two.decide(pairs, {"yes": 0.25}) == ["yes", "yes", "yes"]
+    assert two.decide(pairs, {"yes": 0.81}) == ["no", "no", "no"]
+    assert SINGLE.decide(scores, {"dog": 0.0}) == SINGLE.decide(scores), "three labels have none"
+    assert NUMBER.decide(np.array([[3.5]]), {"value": 9.0}) == ["3.5"]
+
+
 def test_answers_are_label_texts() -> None:
     scores = np.array([[0.2, 0.5, 0.3], [0.5, 0.1, 0.9], [0.4, 0.1, 0.2]])
     assert SINGLE.decide(scores) == ["cat", "dog", "bird"]
@@ -101,6 +114,36 @@ def test_figures_of_one_label_by_hand() -> None:
     assert figures["macro_recall"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     assert figures["macro_f1"] == pytest.approx(sum(f1.values()) / 3)
     assert figures["weighted_f1"] == pytest.approx((3 * 0.8 + 2 * 0.5 + 2 / 3) / 6)
+    for part in ("precision", "recall", "f1"):
+        assert figures[f"micro_{part}"] == pytest.approx(4 / 6)
+    assert figures["balanced_accuracy"] == figures["macro_recall"], "each label has a record"
+    assert figures["worst_class_recall"] == 1 / 2
+    assert figures["worst_class_f1"] == 0.5
+    # Gorodkin 2004: 4 right of 6; true 3 2 1, answered 2 2 2: (4·6 - 12) / √((36-12)·(36-14)).
+    assert figures["matthews"] == pytest.approx(12 / math.sqrt(24 * 22))
+
+
+def test_labels_that_the_truth_does_not_have_are_not_the_worst() -> None:
+    """Only cats, one of them taken for a dog: of dogs and birds there is nothing to find."""
+    figures = SINGLE.figures(["cat", "cat"], ["cat", "dog"])
+    assert figures["balanced_accuracy"] == figures["worst_class_recall"] == 0.5
+    assert figures["worst_class_f1"] == pytest.approx(2 / 3)
+    assert figures["macro_recall"] == pytest.approx(0.5 / 3)
+    assert MULTI.figures([""], ["cat"])["worst_class_recall"] == 0.0
+
+
+def test_figures_of_one_label_as_scikit_learn_documents_them() -> None:
+    """The examples of its reference: precision and recall, balanced accuracy, Matthews."""
+    three, two = tasks.of("single_label", ["0", "1", "2"]), tasks.of("single_label", ["0", "1"])
+    figures = three.figures(list("012012"), list("021001"))
+    documented = {"macro": (0.222, 0.333, 0.267), "micro": (0.333, 0.333, 0.333),
+                  "weighted": (0.222, 0.333, 0.267)}  # fmt: skip
+    for average, values in documented.items():
+        for part, value in zip(("precision", "recall", "f1"), values, strict=True):
+            assert figures[f"{average}_{part}"] == pytest.approx(value, abs=5e-4)
+    balanced = two.figures(list("010010"), list("010001"))["balanced_accuracy"]
+    assert balanced == pytest.approx(0.625)
+    assert two.figures(list("1110"), list("1011"))["matthews"] == pytest.approx(-1 / 3)
 
 
 def test_a_label_that_is_never_predicted_counts_as_zero() -> None:
@@ -123,18 +166,30 @@ def test_figures_of_several_labels_by_hand() -> None:
     assert figures["samples_precision"] == pytest.approx((1 + 1 / 2 + 1 + 1) / 4)
     assert figures["samples_recall"] == pytest.approx((1 / 2 + 1 + 1 + 1) / 4)
     assert figures["samples_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1 + 1) / 4)
+    assert figures["worst_class_recall"] == figures["worst_class_f1"] == 0.0, "dogs are not found"
+    two = tasks.of("multi_label", ["a", "b"])  # scikit-learn's example of hamming_loss
+    assert two.figures(["b", "a|b"], ["", ""])["hamming_loss"] == 0.75
 
 
 def test_figures_of_numbers_by_hand() -> None:
     """Errors 0, 1, -1, 2; the truth deviates from its mean 2.5 by 5 in squares."""
     figures = NUMBER.figures(["1", "2", "3", "4"], ["1", "3", "2", "6"])
     assert figures["mae"] == pytest.approx(1.0)
+    assert figures["mse"] == pytest.approx(6 / 4)
     assert figures["rmse"] == pytest.approx(math.sqrt(6 / 4))
     assert figures["r2"] == pytest.approx(1 - 6 / 5)
     # Deviations -1.5 -0.5 0.5 1.5 and -2 0 -1 3: products 3 + 0 - 0.5 + 4.5, squares 5 and 14.
     assert figures["pearson"] == pytest.approx(7 / math.sqrt(5 * 14))
     # Ranks 1 2 3 4 and 1 3 2 4: 1 - 6 · 2 / (4 · 15).
     assert figures["spearman"] == pytest.approx(1 - 12 / 60)
+
+
+def test_figures_of_numbers_as_scikit_learn_documents_them() -> None:
+    """The example that its reference gives for each of them."""
+    figures = NUMBER.figures(["3", "-0.5", "2", "7"], ["2.5", "0.0", "2", "8"])
+    documented = {"mae": 0.5, "mse": 0.375, "rmse": 0.612, "r2": 0.948}
+    for name, value in documented.items():
+        assert figures[name] == pytest.approx(value, abs=1e-3)
 
 
 def test_a_constant_answer_correlates_with_nothing_and_explains_nothing() -> None:
@@ -149,8 +204,12 @@ def test_a_constant_answer_correlates_with_nothing_and_explains_nothing() -> Non
 @EVERY
 def test_what_is_named_is_given(task: Task) -> None:
     some = ["1", "2"] if task is NUMBER else ["cat", "dog"]
-    assert (*task.figures(some, some), "loss") == task.figures_named
-    assert task.main in task.figures_named
+    scores = np.full((2, len(task.outputs)), 0.5)
+    assert (*task.figures(some, some), "loss") == task.answer_figures
+    assert tuple(task.score_figures(some, scores)) == task.score_figures_named
+    assert set(task.answer_figures) | set(task.score_figures_named) == set(task.figures_named)
+    assert len(set(task.figures_named)) == len(task.figures_named)
+    assert task.main in task.answer_figures
     assert task.main in task.quick
     assert set(task.quick) < set(task.figures_named)
 
@@ -163,7 +222,8 @@ def test_perfect_answers_are_the_best_of_each_figure(task: Task) -> None:
     for name, value in best.items():
         assert value == pytest.approx(1.0 if task.greater_is_better(name) else 0.0)
         assert value > worse[name] if task.greater_is_better(name) else value < worse[name]
-    assert not task.greater_is_better("loss")
+    assert not any(task.greater_is_better(name) for name in ("loss", "brier", "ece"))
+    assert task.greater_is_better("roc_auc")
 
 
 def test_quick_figures_equal_scikit_learn() -> None:
@@ -195,8 +255,13 @@ def test_quick_figures_equal_scikit_learn() -> None:
 
 def assert_quick(task: Task, truth: list[str], found: list[str]) -> None:
     true, guess, slow = task.coded(truth), task.coded(found), task.figures(truth, found)
+    samples = np.random.default_rng(1).integers(0, len(true), (3, len(true)))
     for name, figure in task.quick.items():
-        assert figure(true, guess) == pytest.approx(slow[name])
+        one = figure(true, guess)
+        assert isinstance(one, float)
+        assert one == pytest.approx(slow[name])
+        each = [figure(true[at], guess[at]) for at in samples]
+        assert figure(true[samples], guess[samples]).tolist() == pytest.approx(each)
 
 
 def test_correlations_equal_those_of_pandas() -> None:
@@ -210,17 +275,6 @@ def test_correlations_equal_those_of_pandas() -> None:
         for kind in ("pearson", "spearman"):
             assert found[kind] == pytest.approx(table.corr(kind).loc["true", "guess"])
         assert (ranks(true) == table["true"].rank()).all()
-
-
-def test_log_losses_by_hand() -> None:
-    two = tasks.of("single_label", ["a", "b"])
-    scores = np.array([[0.5, 0.5], [0.2, 0.8]])
-    expected = -(math.log(0.5) + math.log(0.8)) / 2
-    assert two.log_loss(["a", "b"], scores) == pytest.approx(expected)
-    several = tasks.of("multi_label", ["a", "b"])
-    expected = -(math.log(0.5) + math.log(0.5) + math.log(0.8) + math.log(0.8)) / 4
-    assert several.log_loss(["a", "b"], scores) == pytest.approx(expected)
-    assert NUMBER.log_loss(["1", "2"], np.array([[2.0], [5.0]])) == pytest.approx((1 + 9) / 2)
 
 
 # --- losses
