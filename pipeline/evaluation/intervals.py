@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.i18n import Message, _
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.tasks.base import Task
 
 Interval = tuple[float, float]
 MODEL = "model"
+BLOCK = 1_000_000  # entries that are drawn at once: bounds memory
 
 
 def bootstrap(
@@ -36,30 +40,31 @@ def bootstrap(
     coded = {name: task.coded(values) for name, values in predictions.items()}
     true, first = task.coded(truth), next(iter(predictions))
     random = np.random.default_rng(seed)
-    drawn: dict[str, dict[str, list[float]]] = {}
-    for _sample in range(samples):
-        at = random.integers(0, len(true), len(true))
+    step = max(1, BLOCK // true.size)
+    drawn: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
+    for start in range(0, samples, step):
+        at = random.integers(0, len(true), (min(step, samples - start), len(true)))
         really = true[at]
-        values = {
-            name: {key: figure(really, one[at]) for key, figure in task.quick.items()}
-            for name, one in coded.items()
+        for name, one in coded.items():
+            found = one[at]
+            for key, figure in task.quick.items():
+                drawn.setdefault(name, {}).setdefault(key, []).append(figure(really, found))
+    whole = {
+        name: {key: np.concatenate(values) for key, values in found.items()}
+        for name, found in drawn.items()
+    }
+    for name in [other for other in predictions if other != first]:
+        whole[f"{first} - {name}"] = {
+            key: values - whole[name][key] for key, values in whole[first].items()
         }
-        for name, found in values.items():
-            pair = f"{first} - {name}"
-            for key, value in found.items():
-                drawn.setdefault(name, {}).setdefault(key, []).append(value)
-                if name != first:
-                    drawn.setdefault(pair, {}).setdefault(key, []).append(
-                        values[first][key] - value
-                    )
     tail = (1 - confidence) / 2
     return {
         name: {key: ends(values, tail) for key, values in found.items()}
-        for name, found in drawn.items()
+        for name, found in whole.items()
     }
 
 
-def ends(values: Sequence[float], tail: float) -> Interval:
+def ends(values: NDArray[np.float64], tail: float) -> Interval:
     """Return the values below and above which ``tail`` of all lie."""
     import numpy as np
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Table = dict[str, dict[str, float]]
 BANDS = 5
+LEAST = 1e-12  # a wrong answer counts, however improbable
 
 
 def per_label(task: Task, truth: Sequence[str], predicted: Sequence[str]) -> Table:
@@ -121,10 +122,43 @@ def confusion(task: Task, truth: Sequence[str], predicted: Sequence[str]) -> dic
     }
 
 
+def confused(table: dict[str, Any], most: int) -> list[dict[str, Any]]:
+    """Return what was most often taken for something else, the most frequent first.
+
+    :param table: from ``confusion``. Several labels have no wrong one that stands for another:
+        ``predicted`` is ``None`` where a label was missed, and ``actual`` where it was given to a
+        record without it.
+    :returns: ``actual``, ``predicted``, ``records``, and ``share`` of the records with ``actual``,
+        or without the label.
+    """
+    import numpy as np
+
+    labels, found = table["labels"], []
+    if "each" in table:
+        for label, ((right, wrongly), (missed, hits)) in zip(labels, table["each"], strict=True):
+            found.append(pair(label, None, missed, missed + hits))
+            found.append(pair(None, label, wrongly, wrongly + right))
+    else:
+        counts = np.array(table["counts"])
+        rows = counts.sum(axis=1)
+        for at, to in zip(*counts.nonzero(), strict=True):
+            if at != to:
+                found.append(pair(labels[at], labels[to], counts[at, to], rows[at]))
+    found = [one for one in found if one["records"]]
+    return sorted(found, key=lambda one: (-one["records"], -one["share"]))[:most]
+
+
+def pair(actual: str | None, predicted: str | None, records: int, of: int) -> dict[str, Any]:
+    """Return one line of ``confused``."""
+    share = float(records / of) if of else 0.0
+    return {"actual": actual, "predicted": predicted, "records": int(records), "share": share}
+
+
 def worst_errors(
     task: Task,
     records: Sequence[dict[str, Any]],
     scores: NDArray[np.float64],
+    predicted: Sequence[str],
     *,
     count: int,
 ) -> list[dict[str, Any]]:
@@ -132,17 +166,22 @@ def worst_errors(
 
     :param records: with ``id``, ``text`` and ``label``.
     :param scores: [records, outputs].
+    :param predicted: the answers made of them.
+    :returns: ``at`` (position), ``id``, ``text``, ``label``, ``predicted``, ``output`` (name of the
+        output that is to blame), and ``confidence`` or, of a number, ``error``.
     """
-    weight, name = how_wrong(task, [record["label"] for record in records], scores)
+    truth = [record["label"] for record in records]
+    weight, output, name = how_wrong(task, truth, scores, predicted)
     order = (-weight).argsort(kind="stable")
     order = order[weight[order] > 0][:count]
-    answers = task.decide(scores)
     return [
         {
+            "at": int(at),
             "id": records[at]["id"],
             "text": records[at]["text"],
             "label": records[at]["label"],
-            "predicted": answers[at],
+            "predicted": predicted[at],
+            "output": task.outputs[output[at]],
             name: float(weight[at]),
         }
         for at in order
@@ -150,20 +189,22 @@ def worst_errors(
 
 
 def how_wrong(
-    task: Task, truth: Sequence[str], scores: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], str]:
-    """Return how wrong each answer is, 0 where it is right, and what that number is called.
+    task: Task, truth: Sequence[str], scores: NDArray[np.float64], predicted: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], str]:
+    """Return how wrong each answer is, which output is to blame, and what that number is called.
 
     One label: the probability of the wrong one. Several: the highest probability that a wrong
-    entry was given. Numbers: the absolute error.
+    entry was given. Numbers: the absolute error. It is 0 where the answer is right.
     """
     import numpy as np
 
-    true = task.coded(truth)
+    true, answered = task.coded(truth), task.coded(predicted)
     if task.name == REGRESSION:
-        return abs(scores[:, 0] - true), "error"
-    answered = task.coded(task.decide(scores))
+        return abs(answered - true), np.zeros(len(true), dtype=np.int64), "error"
     if task.name == MULTI:
         given = np.where(answered, scores, 1 - scores)
-        return np.where(answered != true, given, 0.0).max(axis=1), "confidence"
-    return np.where(answered != true, scores.max(axis=1), 0.0), "confidence"
+        # A threshold may give a label at a probability of 0: wrong is wrong all the same.
+        wrong = np.where(answered != true, np.maximum(given, LEAST), 0.0)
+        return wrong.max(axis=1), wrong.argmax(axis=1), "confidence"
+    given = np.maximum(scores[np.arange(len(true)), answered], LEAST)
+    return np.where(answered != true, given, 0.0), answered, "confidence"
