@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts, summary
-from pipeline.evaluation import intervals, metrics
+from pipeline.errors import DataError
+from pipeline.evaluation import calibration, intervals, judging, metrics
 from pipeline.steps.targets import MULTI, REGRESSION, SINGLE
 from pipeline.tasks import task as tasks
 from pipeline.test import test as measure
-from tests.helpers import report
+from tests.helpers import changed, folder_bytes, report
 from tests.pipeline import made_models
 
 # Worked by hand: cat 2 of 3 found and 2 of 2 right, dog 1 of 2 found and 1 of 2 right, bird 1 of 1.
@@ -73,25 +74,58 @@ def test_bands_of_many_equal_numbers_are_fewer_and_none_is_empty() -> None:
 def test_worst_errors_are_the_surest_wrong_answers() -> None:
     records = [{"id": str(at), "text": "t", "label": "a"} for at in range(4)]
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
-    found = metrics.worst_errors(TWO, records, probabilities, count=2)
-    assert [(one["id"], one["predicted"], one["confidence"]) for one in found] == [
-        ("2", "b", 0.9),
-        ("3", "b", 0.8),
+    answers = TWO.decide(probabilities)
+    found = metrics.worst_errors(TWO, records, probabilities, answers, count=2)
+    assert [(one["at"], one["id"], one["predicted"], one["confidence"]) for one in found] == [
+        (2, "2", "b", 0.9),
+        (3, "3", "b", 0.8),
     ]
+    assert {one["output"] for one in found} == {"b"}
+
+
+def test_an_answer_by_a_threshold_counts_with_its_own_probability() -> None:
+    records = [{"id": str(at), "text": "t", "label": "a"} for at in range(2)]
+    probabilities = np.array([[0.7, 0.3], [1.0, 0.0]])
+    answers = TWO.decide(probabilities, {"b": 0.2})
+    assert answers == ["b", "a"]
+    found = metrics.worst_errors(TWO, records, probabilities, answers, count=5)
+    assert [(one["id"], one["confidence"]) for one in found] == [("0", 0.3)]
+    surely = metrics.worst_errors(TWO, records, probabilities, ["a", "b"], count=5)
+    assert [one["id"] for one in surely] == ["1"], "wrong, although its probability is 0"
 
 
 def test_worst_of_several_labels_is_the_surest_wrong_entry() -> None:
     records = [{"id": str(at), "text": "t", "label": "bird"} for at in range(3)]
     scores = np.array([[0.9, 0.1, 0.2], [0.3, 0.1, 0.2], [0.8, 0.95, 0.1]])
-    found = metrics.worst_errors(SEVERAL, records, scores, count=5)
+    found = metrics.worst_errors(SEVERAL, records, scores, SEVERAL.decide(scores), count=5)
     assert [(one["id"], one["predicted"]) for one in found] == [("2", "bird|cat"), ("1", "")]
     assert [one["confidence"] for one in found] == pytest.approx([0.95, 0.7])
+    assert [one["output"] for one in found] == ["cat", "bird"], "given wrongly, and missed"
 
 
 def test_worst_numbers_are_furthest_off() -> None:
     records = [{"id": str(at), "text": "t", "label": "2.0"} for at in range(3)]
-    found = metrics.worst_errors(NUMBER, records, np.array([[2.5], [2.0], [-1.0]]), count=5)
+    scores = np.array([[2.5], [2.0], [-1.0]])
+    found = metrics.worst_errors(NUMBER, records, scores, NUMBER.decide(scores), count=5)
     assert [(one["id"], one["error"]) for one in found] == [("2", 3.0), ("0", 0.5)]
+    assert found[0]["output"] == "value"
+
+
+def test_confusions_come_in_the_order_of_their_number() -> None:
+    table = metrics.confusion(ONE, TRUTH, FOUND)
+    assert metrics.confused(table, 5) == [
+        {"actual": "dog", "predicted": "bird", "records": 1, "share": 0.5},
+        {"actual": "cat", "predicted": "dog", "records": 1, "share": 1 / 3},
+    ]
+    assert len(metrics.confused(table, 1)) == 1
+
+
+def test_several_labels_are_missed_or_wrongly_given() -> None:
+    table = metrics.confusion(SEVERAL, ["cat|dog", "bird", ""], ["cat", "bird|dog", ""])
+    assert metrics.confused(table, 5) == [
+        {"actual": "dog", "predicted": None, "records": 1, "share": 1.0},
+        {"actual": None, "predicted": "dog", "records": 1, "share": 0.5},
+    ]
 
 
 def bounds(
@@ -154,11 +188,33 @@ def test_a_model_is_worth_it_when_its_gain_is_certain(
 
 # --- the stage
 
+QUICK: dict[str, Any] = {
+    "test.bootstrap_samples": 100, "test.errors.explained": 2, "test.errors.steps": 8,
+    "test.robustness.records": 20, "test.learning_curve.shares": [0.3, 0.5, 0.7, 1.0],
+    "test.learning_curve.draws": 1, "train.baselines.kinds": list(made_models.KINDS),
+    "label.mapping": {}, "label.definitions": {}, "label.rules": [],
+}  # fmt: skip
+BARE: dict[str, Any] = {"test.learning_curve.shares": [], "test.errors.explained": 0}
+
+
+def params_of(task: str, **changes: Any) -> Any:
+    """Return the project's params for a task, quick ones."""
+    label = {"label.task": task, "label.labels": made_models.labels_of(task)}
+    return changed(QUICK | label | {key.replace("__", "."): one for key, one in changes.items()})
+
+
+def lay_out(task: str, **others: Any) -> None:
+    """Write what the stage reads, as train and validate leave it."""
+    made_models.lay_out(task, **others)
+    artifacts.VALIDATE.mkdir(parents=True)
+    fitted = calibration.Fitted(1.0 if task == REGRESSION else 1.5, {}, {"records": 80})
+    fitted.write(artifacts.VALIDATE / calibration.FILE)
+
 
 @pytest.mark.parametrize("task", made_models.EVERY)
 def test_each_task_is_reported_beside_its_baselines(project: Path, task: str) -> None:
-    made_models.lay_out(task)
-    measure(made_models.params_of(task))
+    lay_out(task)
+    measure(params_of(task))
     figures: dict[str, Any] = json.loads((artifacts.TEST / artifacts.METRICS).read_text())
     told, known = report(artifacts.TEST), tasks.of(task, made_models.labels_of(task))
     assert set(figures["model"]) == set(known.figures_named)
@@ -181,17 +237,83 @@ def test_each_task_is_reported_beside_its_baselines(project: Path, task: str) ->
     assert list(header[1:]) == list(known.quick)
     assert [len(row) for row in table] == [1 + len(known.quick)] * 4
 
+    first = folder_bytes(artifacts.TEST)
+    assert {
+        "README.md", "report.html", "report.json", "metrics.json", "manifest.json", "errors.csv",
+        "confusion.csv", "slices.csv", "per_label.csv", "plots/per_label.png",
+        "plots/confusion.svg", "plots/learning_curve.png", "plots/robustness.svg",
+    } <= set(first)  # fmt: skip
+    artifacts.verify_manifest(artifacts.TEST)
+    assert set(told["verdict"]) == {"en", "zh"}
+    assert set(told["robustness"]) == {"typing", "case", "punctuation"}
+    assert len(told["learning_curve"]["points"]) == 4
+    assert str(project) not in (first["report.html"] + first["README.md"]).decode()
+    measure(params_of(task))
+    assert folder_bytes(artifacts.TEST) == first, "the same every time"
+
+
+def test_errors_are_explained_beside_what_they_resemble(project: Path) -> None:
+    lay_out(SINGLE, steps=0)
+    measure(params_of(SINGLE))
+    errors = report(artifacts.TEST)["worst_errors"]
+    assert len(errors) == 20, "test.errors.most"
+    assert [("words" in one) for one in errors[:3]] == [True, True, False]
+    for one in errors[:2]:
+        assert one["text"].split() == [word for word, _weight in one["words"]]
+        added = sum(weight for _word, weight in one["words"])
+        assert added == pytest.approx(one["difference"] + one["delta"])
+        assert abs(one["delta"]) < 0.05
+    assert all(len(one["neighbours"]) == 3 for one in errors)
+    with (artifacts.TEST / "errors.csv").open(encoding="utf-8") as source:
+        rows = list(csv.DictReader(source))
+    told = report(artifacts.TEST)
+    assert len(rows) == round(80 * (1 - told["figures"]["accuracy"]))
+    assert rows[0]["id"] == errors[0]["id"]
+
+
+def test_the_temperature_of_validate_is_used(project: Path) -> None:
+    lay_out(SINGLE)
+    measure(params_of(SINGLE, **BARE))
+    first = report(artifacts.TEST)
+    calibration.Fitted(3.0, {}, {}).write(artifacts.VALIDATE / calibration.FILE)
+    measure(params_of(SINGLE, **BARE))
+    second = report(artifacts.TEST)
+    assert (first["calibration"]["temperature"], second["calibration"]["temperature"]) == (1.5, 3.0)
+    assert first["figures"]["loss"] < second["figures"]["loss"], "vaguer than it may be"
+    assert first["figures"]["accuracy"] == second["figures"]["accuracy"], "no answer changes"
+
+
+def test_without_calibration_the_test_does_not_begin(project: Path) -> None:
+    made_models.lay_out(SINGLE)
+    with pytest.raises(DataError, match=calibration.FILE):
+        measure(params_of(SINGLE, **BARE))
+    assert not artifacts.TEST.exists()
+
+
+def test_synonyms_are_tried_where_the_project_has_a_table(project: Path) -> None:
+    lay_out(SINGLE)
+    artifacts.SYNONYMS.mkdir(parents=True)
+    table = artifacts.SYNONYMS / "words.tsv"
+    table.write_text("late\tslow\nmy\tour\n", encoding="utf-8")
+    kinds = {"test.robustness.kinds": ["synonyms"], "split.augment.synonyms": str(table)}
+    measure(params_of(SINGLE, **BARE, **kinds))
+    assert report(artifacts.TEST)["robustness"]["synonyms"]["records"] > 0
+    assert judging.material(None).synonyms == {}
+    assert judging.material("/etc/passwd").synonyms == {}, "outside of data/synonyms"
+
 
 def test_a_model_that_learnt_nothing_is_not_worth_it(project: Path) -> None:
-    made_models.lay_out(SINGLE, steps=0)
-    measure(made_models.params_of(SINGLE))
+    lay_out(SINGLE, steps=0)
+    measure(params_of(SINGLE, **BARE))
     told = report(artifacts.TEST)
     assert told["worth_it"]["answer"] == "no"
     assert told["strongest"] == "linear_svc"
+    assert told["significance"]["linear_svc"]["p"] < 0.001
     assert told["worst_errors"]
+    assert 'class="verdict no"' in (artifacts.TEST / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_model_that_beats_guessing_is_worth_it(project: Path) -> None:
-    made_models.lay_out(SINGLE, kinds=["majority"])
-    measure(made_models.params_of(SINGLE))
+    lay_out(SINGLE, kinds=["majority"])
+    measure(params_of(SINGLE, **BARE))
     assert report(artifacts.TEST)["worth_it"]["answer"] == "yes"
