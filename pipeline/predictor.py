@@ -11,17 +11,19 @@ depend on its company.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pipeline.artifacts import verify_manifest
 from pipeline.errors import ModelError
 from pipeline.i18n import _
 from pipeline.quiet import be_quiet
 from pipeline.steps import personal
+from pipeline.steps.targets import SINGLE
 from pipeline.steps.text import normalize
 from pipeline.tasks import task as tasks
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CARD = "mofang.json"
+RUNTIME = "runtime.json"  # what a model runs on, and in which precision
 TOKENS_PER_BATCH = 4_096  # bounds memory; on a CPU larger batches are not faster
 SOME_TOKEN = 0  # stands for a text that has no token at all, which no model can read
 
@@ -44,6 +47,19 @@ class Card:
     max_tokens: int
     normalize: dict[str, Any]  # keywords of steps.text.normalize
     mask: dict[str, Any]  # keywords of steps.personal.mask: what was masked in training
+    temperature: float = 1.0  # logits are divided by it; validate fits it (Guo et al. 2017)
+    thresholds: dict[str, float] = field(default_factory=dict)  # label → given from here on
+
+    def __post_init__(self) -> None:
+        """Refuse what would make scores of nothing.
+
+        :raises ValueError: for a temperature or a threshold that is none.
+        """
+        if not (0 < self.temperature < math.inf):
+            raise ValueError(f"temperature: {self.temperature}")
+        for label, bound in self.thresholds.items():
+            if label not in self.labels or not 0 <= bound <= 1:
+                raise ValueError(f"threshold of {label}: {bound}")
 
     @classmethod
     def read(cls, folder: Path) -> Card:
@@ -70,6 +86,13 @@ class Score:
     score: float
 
 
+class Calibrated(Protocol):
+    """What was fitted after training (``evaluation.calibration.Fitted``)."""
+
+    def on(self, card: Card) -> Card:
+        """Return the card with temperature and thresholds."""
+
+
 class BasePredictor:
     """Everything about predicting but the forward pass."""
 
@@ -91,22 +114,32 @@ class BasePredictor:
     def predict(self, texts: Sequence[str], top_k: int = 1) -> list[list[Score]]:
         """Return the ``top_k`` best-scored labels of each text, best first.
 
-        A number is the only output of its task, and so the only score.
+        Where one of two labels has a threshold, the label that is answered comes first. A number is
+        the only output of its task, and so the only score.
         """
+        import numpy as np
+
         scores, names = self.scores(texts), self.task.outputs
-        order = (-scores).argsort(axis=1, kind="stable")[:, :top_k]
+        order = (-scores).argsort(axis=1, kind="stable")
+        if self.card.task == SINGLE and self.card.thresholds:  # then there are two labels
+            first = self.task.targets(self.task.decide(scores, self.card.thresholds))
+            order = np.stack([first, 1 - first], axis=1)
         return [
             [Score(names[at], float(row[at])) for at in best]
-            for row, best in zip(scores, order, strict=True)
+            for row, best in zip(scores, order[:, :top_k], strict=True)
         ]
 
     def answers(self, texts: Sequence[str], batch_size: int = 64) -> list[str]:
         """Return the label text of each text, as records hold it (``steps.targets``)."""
-        return self.task.decide(self.scores(texts, batch_size))
+        return self.task.decide(self.scores(texts, batch_size), self.card.thresholds)
 
     def scores(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float64]:
         """Return the probability of each label for each text, or its number, [texts, outputs]."""
-        return self.task.activate(self.logits(texts, batch_size))
+        return self.scored(self.logits(texts, batch_size))
+
+    def scored(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return calibrated scores of logits, both [texts, outputs]."""
+        return self.task.activate(logits / self.card.temperature)
 
     def logits(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float32]:
         """Return the logits of each text, [texts, outputs]."""
@@ -121,10 +154,13 @@ class BasePredictor:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, normalized and cut as in training."""
-        clean = [normalize(text, **self.card.normalize) for text in texts]
-        if self.card.mask["kinds"]:
-            clean = [personal.mask(text, **self.card.mask) for text in clean]
+        clean = [self.clean(text) for text in texts]
         return [one.ids or [SOME_TOKEN] for one in self.tokenizer.encode_batch(clean)]
+
+    def clean(self, text: str) -> str:
+        """Return a text normalized and masked as in training."""
+        text = normalize(text, **self.card.normalize)
+        return personal.mask(text, **self.card.mask) if self.card.mask["kinds"] else text
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -152,37 +188,27 @@ def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
 
 
 class Predictor(BasePredictor):
-    """A model as OpenVINO runs it: no torch, no transformers, nothing executed from the folder."""
+    """A model as it is served: no torch, no transformers, nothing executed from the folder."""
 
-    def __init__(self, card: Card, tokenizer: Tokenizer, compiled: Any) -> None:
+    def __init__(self, card: Card, tokenizer: Tokenizer, engine: OpenVino | OnnxRuntime) -> None:
         super().__init__(card, tokenizer)
-        self.request = compiled.create_infer_request()
-        self.inputs = {name for port in compiled.inputs for name in port.names}
+        self.engine = engine
 
     @classmethod
     def load(cls, folder: Path | str, threads: int = 0) -> Self:
         """Load a model folder after checking its manifest.
 
         :param threads: 0 takes all cores.
-        :raises ModelError: if a file is missing or differs from the manifest.
+        :raises ModelError: if a file is missing or differs from the manifest, or if the folder
+            asks for a runtime that is not one of ``ENGINES``.
         """
         be_quiet()
-        import openvino
-
         folder = Path(folder)
         verify_manifest(folder)
         card = Card.read(folder)
-        # bf16 would be taken by itself where the processor has it, and then a text's score would
-        # depend on the machine; int8 stays int8.
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        model = folder / "openvino_model.xml"
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
-        return cls(card, read_tokenizer(folder), compiled)
+        runtime, precision = read_runtime(folder)
+        engine = ENGINES[runtime](folder, precision, threads)
+        return cls(card, read_tokenizer(folder), engine)
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return logits, [texts, outputs], for token ids without padding, [texts, length].
@@ -197,6 +223,88 @@ class Predictor(BasePredictor):
             "token_type_ids": np.zeros_like(tokens),
             "position_ids": np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape).copy(),
         }
-        feed = {name: value for name, value in known.items() if name in self.inputs}
+        return self.engine.run({name: known[name] for name in self.engine.inputs if name in known})
+
+
+def read_runtime(folder: Path) -> tuple[str, str]:
+    """Return what a folder's model runs on, and the precision it computes in.
+
+    Folders without ``runtime.json`` are of OpenVINO, in fp32.
+
+    :raises ModelError: for a runtime or a precision that is not served.
+    """
+    path = folder / RUNTIME
+    if not path.is_file():
+        return "openvino", "f32"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        runtime, precision = str(told["runtime"]), str(told["precision"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        found = str(error)
+    else:
+        if runtime in ENGINES and precision in ENGINES[runtime].precisions:
+            return runtime, precision
+        found = f"{runtime}, {precision}"
+    raise ModelError.at(
+        path,
+        found=found,
+        allowed="; ".join(f"{name}: {', '.join(ENGINES[name].precisions)}" for name in ENGINES),
+        fix=_("Take a variant that is served without torch, such as openvino_int8."),
+    )
+
+
+class OpenVino:
+    """OpenVINO on the processor."""
+
+    precisions = ("f32", "bf16")
+
+    def __init__(self, folder: Path, precision: str, threads: int) -> None:
+        import openvino
+
+        # bf16 would be taken by itself where the processor has it, and then a text's score would
+        # depend on the machine; int8 stays int8.
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,
+        }
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        model = folder / "openvino_model.xml"
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self.request = compiled.create_infer_request()
+        self.inputs = [name for port in compiled.inputs for name in port.names]
+
+    def run(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Return logits, [texts, outputs], for inputs of [texts, length]."""
         logits: NDArray[np.float32] = self.request.infer(feed)[0].copy()
         return logits
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the processor; it reads ``.onnx`` and the ``.ort`` of phones."""
+
+    precisions = ("f32",)
+
+    def __init__(self, folder: Path, precision: str, threads: int) -> None:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors
+        whole, packed = folder / "model.onnx", folder / "model.ort"
+        self.session = onnxruntime.InferenceSession(
+            whole if whole.is_file() else packed, options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = [one.name for one in self.session.get_inputs()]
+
+    def run(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Return logits, [texts, outputs], for inputs of [texts, length]."""
+        logits: NDArray[np.float32] = self.session.run(["logits"], feed)[0]
+        return logits
+
+
+ENGINES: dict[str, type[OpenVino] | type[OnnxRuntime]] = {
+    "openvino": OpenVino,
+    "onnx": OnnxRuntime,
+}

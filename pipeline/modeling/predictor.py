@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipeline.predictor import BasePredictor, Card, read_tokenizer
+from pipeline.predictor import BasePredictor, Calibrated, Card, read_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,10 @@ class TorchPredictor(BasePredictor):
         self.model = model.eval()
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, fitted: Calibrated | None = None) -> Self:
         """Load a model folder (safetensors only).
 
+        :param fitted: what validate fitted (``calibration.Fitted``); training knows none.
         :raises ModelError: if the folder has no card.
         """
         from transformers import AutoModelForSequenceClassification
@@ -33,7 +34,7 @@ class TorchPredictor(BasePredictor):
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False
         )
-        return cls(card, read_tokenizer(folder), model)
+        return cls(fitted.on(card) if fitted else card, read_tokenizer(folder), model)
 
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return logits, [texts, outputs], for token ids without padding, [texts, length]."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +154,8 @@ def test_batches_share_a_length_and_keep_their_bounds() -> None:
 @pytest.mark.e2e
 def test_the_card_names_what_it_needs(built: Project) -> None:
     card = json.loads((built.folder / "models/optimize/model/mofang.json").read_text())
-    assert set(card) == {"task", "labels", "max_tokens", "normalize", "mask"}
+    wanted = {"task", "labels", "max_tokens", "normalize", "mask", "temperature", "thresholds"}
+    assert set(card) == wanted
 
 
 # --- tasks, without a whole project
@@ -165,17 +167,17 @@ class Drawn(BasePredictor):
     def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return how often each sign stands in a text, less one half."""
         signs = [made_models.VOCABULARY.index(word) for word in made_models.SIGNS.values()]
-        if self.task.name == REGRESSION:
-            signs = signs[:1]
+        signs = signs[: len(self.task.outputs)]
         counts = np.stack([(tokens == sign).sum(axis=1) for sign in signs], axis=1)
         less = 0.0 if self.task.name == REGRESSION else 0.5
         logits: NDArray[np.float32] = (counts - less).astype(np.float32)
         return logits
 
 
-def drawn(task: str) -> Drawn:
+def drawn(task: str, labels: list[str] | None = None, **calibrated: Any) -> Drawn:
     whole = changed().clean.normalize.model_dump()
-    card = Card(task, made_models.labels_of(task), 32, whole, {"kinds": [], "region": "US"})
+    named = made_models.labels_of(task) if labels is None else labels
+    card = Card(task, named, 32, whole, {"kinds": [], "region": "US"}, **calibrated)
     return Drawn(card, made_models.tokenizer())
 
 
@@ -205,6 +207,53 @@ def test_a_number_is_the_only_score() -> None:
 def test_one_label_is_the_most_probable() -> None:
     assert drawn(SINGLE).answers(SOME) == ["account", "account", "account"]
     assert drawn(SINGLE).scores(SOME).sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_logits_are_divided_by_the_temperature() -> None:
+    """Once in the text and not at all: logits 0.5 and -0.5, a quarter of that with T = 4."""
+    model = drawn(MULTI, temperature=4.0)
+    assert model.scores(["my parcel"])[0] == pytest.approx(
+        [1 / (1 + np.exp(0.125)), 1 / (1 + np.exp(-0.125)), 1 / (1 + np.exp(0.125))]
+    )
+    assert model.answers(SOME) == drawn(MULTI).answers(SOME), "no answer is changed"
+    assert model.predict(["my parcel"])[0][0].score == pytest.approx(1 / (1 + np.exp(-0.125)))
+
+
+def test_several_labels_are_given_from_their_thresholds_on() -> None:
+    half, one = 1 / (1 + np.exp(0.5)), 1 / (1 + np.exp(-0.5))
+    model = drawn(MULTI, thresholds={"account": one + 0.01, "refund": half})
+    assert model.answers(SOME) == ["delivery|refund", "account|refund", "refund"]
+    assert model.predict(SOME, 3) == drawn(MULTI).predict(SOME, 3), "probabilities stay"
+
+
+def test_of_two_labels_the_answered_one_comes_first() -> None:
+    two = ["account", "delivery"]
+    model = drawn(SINGLE, two, thresholds={"delivery": 0.2})
+    texts = ["password", "password password"]  # 1 and 2 apart: delivery has 0.27 and 0.12
+    assert drawn(SINGLE, two).answers(texts) == ["account", "account"]
+    assert model.answers(texts) == ["delivery", "account"]
+    found = model.predict(texts, top_k=2)
+    assert [[one.label for one in row] for row in found] == [two[::-1], two]
+    assert found[0][0].score == pytest.approx(1 / (1 + np.e))
+    assert [row[0].label for row in model.predict(texts)] == model.answers(texts)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("inf")},
+     {"temperature": float("nan")}, {"temperature": "hot"}, {"thresholds": {"nobody": 0.5}},
+     {"thresholds": {"refund": 1.5}}, {"heat": 1.0}],
+)  # fmt: skip
+def test_a_card_that_makes_no_scores_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    content = {"task": MULTI, "labels": made_models.LABELS, "max_tokens": 8, "normalize": {},
+               "mask": {}}  # fmt: skip
+    path = tmp_path / "mofang.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    old = Card.read(tmp_path)
+    assert (old.temperature, old.thresholds) == (1.0, {}), "a model of before is as it was"
+    path.write_text(json.dumps(content | wrong), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"mofang\.json"):
+        Card.read(tmp_path)
 
 
 def test_a_text_without_a_token_is_read_as_one() -> None:
