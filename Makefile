@@ -4,8 +4,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-fewshot bench-estimate \
-        bench-imports bench-data clean
+.PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-optimize \
+        bench-fewshot bench-estimate bench-imports bench-data clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
@@ -37,6 +37,9 @@ search: .venv/ready              ## try other values of params.yaml on the valid
 
 bench-train: .venv/ready         ## training speed beside transformers, after `make run`
 	python -m benchmarks.training
+
+bench-optimize: .venv/ready      ## every variant of the model beside its peers, after `make run`
+	python -m benchmarks.optimize
 
 bench-fewshot: .venv/ready .venv-fewshot/ready   ## eight and sixteen records a label, beside SetFit
 	python -m benchmarks.fewshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -61,37 +62,68 @@ def with_interval(value: float, ends: tuple[float, float]) -> str:
 
 
 def gate_rows() -> Rows:
-    """Return each gate with what was found."""
+    """Return each gate with what was found, and whether there was anything to judge."""
     gates = artifacts.read_json(artifacts.VALIDATE / artifacts.REPORT)["gates"]
     return [
         (
-            f"{gate['figure']} {gate['sign']} {gate['bound']:.4g}",
+            f"{named(gate)} {gate['sign']} {gate['bound']:.4g}",
             "–" if gate["found"] is None else f"{gate['found']:.4f}",
-            _("passed") if gate["passed"] else _("failed"),
+            outcome(gate),
         )
         for gate in gates
     ]
 
 
+def named(gate: Mapping[str, Any]) -> str:
+    """Return the figure of a gate, with its group of records."""
+    return f"{gate['figure']}[{gate['group']}]" if gate["group"] else str(gate["figure"])
+
+
+def outcome(gate: Mapping[str, Any]) -> Text:
+    """Return what became of a gate, in a word."""
+    if gate["skipped"]:
+        return _("not judged")
+    return _("passed") if gate["passed"] else _("failed")
+
+
 def size_rows() -> Rows:
-    """Return size, latency and loss of original and variants; the shipped one is marked."""
+    """Return size, speed and loss of original and variants; the shipped one is marked."""
     report = artifacts.read_json(artifacts.OPTIMIZE / artifacts.REPORT)
-    original = report["table"]["torch_fp32"]
+    table, shipped, original = report["table"], report["shipped"], report["original"]
     rows: Rows = []
-    for name, line in report["table"].items():
-        one, many = line["latency_ms"]["1"], line["latency_ms"]["32"]
-        faster = original["latency_ms"]["1"] / one
+    for name, line in table.items():
+        title = f"{name} ←" if name == shipped else name
+        if line["unavailable"] is not None:
+            rows.append((title, *["–"] * 6, _("unavailable")))
+            continue
+        one = line["latency_ms_p50"]
+        faster = table[original]["latency_ms_p50"] / one
         rows.append(
             (
-                f"{name} ←" if name == report["shipped"] else name,
-                f"{line['bytes'] / 1e6:.1f} MB",
+                title,
+                f"{line['size_mb']:.1f} MB",
+                f"{line['memory_mb']:.0f} MB",
                 f"{one:.1f} ms ({faster:.1f}×)",
-                f"{many:.0f} ms",
+                f"{line['texts_per_second']:,.0f}",
                 f"{line['test'][report['main']]:.3f}",
                 f"{line['agreement']:.1%}",
+                kept(name, line, report),
             )
         )
     return rows
+
+
+def kept(name: str, line: Mapping[str, Any], report: Mapping[str, Any]) -> Text:
+    """Return whether a variant may ship, or the first thing that it does not keep."""
+    if name == report["original"]:
+        return ""
+    return _("keeps all") if line["keeps"] else _("not {what}", what=line["refused_for"][0])
+
+
+def why_it_ships() -> str:
+    """Return why the shipped variant is the one."""
+    report = artifacts.read_json(artifacts.OPTIMIZE / artifacts.REPORT)
+    return str(report["why"][current_language()])
 
 
 def show(console: Console, title: Text, header: tuple[Text, ...], rows: Rows) -> None:
@@ -126,13 +158,16 @@ def main() -> None:
         (
             "",
             _("size"),
+            _("memory"),
             _("one text"),
-            _("32 texts"),
+            _("texts a second"),
             _("{figure}, test", figure=tested["main"]),
             _("same answer"),
+            _("gates"),
         ),
         size_rows(),
     )
+    console.print(why_it_ships())
     for line in next_steps():
         console.print(words(line, current_language()))
 
