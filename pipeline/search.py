@@ -231,14 +231,14 @@ def refuse_figure(params: Params) -> None:
         raise ParamsError.at(
             "params.yaml, train.metric",
             found=_("loss, while the search changes what loss means"),
-            allowed=", ".join(one for one in task.figures_named if one != LOSS),
+            allowed=", ".join(one for one in task.answer_figures if one != LOSS),
             fix=_("Take another figure, or leave fields of train.loss out of search.fields."),
         )
-    if params.train.metric not in task.figures_named:
+    if params.train.metric not in task.answer_figures:
         raise ParamsError.at(
             "params.yaml, train.metric",
             found=repr(params.train.metric),
-            allowed=", ".join(task.figures_named),
+            allowed=", ".join(task.answer_figures),
             fix=_("Take a figure of the task."),
         )
 

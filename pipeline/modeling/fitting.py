@@ -142,8 +142,8 @@ def ready(
 
     training.prepare_torch(knobs)
     made = material.gather(start, files, knobs)
-    if knobs.metric not in made.task.figures_named:
-        raise no_figure(knobs.metric, made.task.figures_named)
+    if knobs.metric not in made.task.answer_figures:
+        raise no_figure(knobs.metric, made.task.answer_figures)
     method = methods.of(knobs)
     size, accumulation = batching.batch(work, knobs)
     targets = np.array([one["labels"] for one in made.parts["train"]])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EXEMPT = ("pipeline/params.py", "pipeline/schema/")  # hold no default and compute nothing
+# What a module reads beside code: the report's pages, and its sentences in both languages.
+BESIDE = {"pipeline/evaluation/report.py": ("pipeline/evaluation/pages", "pipeline/locale")}
 
 
 @cache
@@ -36,4 +38,5 @@ def closure(path: Path) -> set[str]:
         if file not in seen and not str(file.relative_to(ROOT)).startswith(EXEMPT):
             seen.add(file)
             waiting += imported(file)
-    return {str(file.relative_to(ROOT)) for file in seen}
+    found = {str(file.relative_to(ROOT)) for file in seen}
+    return found.union(*(BESIDE[file] for file in found & BESIDE.keys()))

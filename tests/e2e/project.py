@@ -85,10 +85,18 @@ def params() -> dict[str, object]:
         "threads": 1, "checkpoint_steps": 7, "head_rate": 2.0, "precision": "fp32", "patience": 0,
     }  # fmt: skip
     values["train"]["baselines"] |= {"kinds": ["majority", "linear_svc"]}
-    values["validate"] |= {"gates": ["accuracy >= 0.5"], "better_than_baseline": False}
+    values["validate"] |= {
+        "gates": ["accuracy >= 0.5"], "better_than_baseline": False, "bootstrap_samples": 200,
+    }  # fmt: skip
     values["test"] |= {"bootstrap_samples": 200}
-    values["optimize"] |= {"calibration_records": 30, "rounds": 3, "max_points_lost": 20.0,
-                           "min_agreement": 0.5}  # fmt: skip
+    values["test"]["errors"] |= {"explained": 2, "steps": 8}
+    values["test"]["robustness"] |= {"records": 20}
+    values["test"]["learning_curve"] |= {"shares": [0.5, 1.0], "draws": 1}
+    values["optimize"] |= {
+        "calibration_records": 30, "gates": ["points_lost <= 20", "agreement >= 0.5"],
+    }  # fmt: skip
+    values["optimize"]["parity"] |= {"margin": 0.9, "tolerance": 0.9}  # so small a model is rough
+    values["optimize"]["measuring"] |= {"rounds": 3, "batches": [1, 8], "lengths": [8, 16]}
     return values
 
 

@@ -92,7 +92,7 @@ def model(name: str, steps: int = 60) -> Any:
     return made.eval()
 
 
-def learn(made: Any, task: tasks.Task, some: list[dict[str, Any]], steps: int) -> None:
+def learn(made: Any, task: Any, some: list[dict[str, Any]], steps: int) -> None:
     """Train a model on all records at once; a number's scaling ends up in the last layer."""
     import torch
 
@@ -121,7 +121,8 @@ def params_of(name: str, **changes: Any) -> Params:
     label |= {"label.mapping": {}, "label.definitions": {}, "label.rules": []}
     quick: dict[str, Any] = {
         "test.bootstrap_samples": 200,
-        "optimize.rounds": 3,
+        "optimize.measuring.rounds": 3,
+        "validate.bootstrap_samples": 200,
         "optimize.calibration_records": 30,
     }
     quick |= {"train.baselines.kinds": list(KINDS)}
