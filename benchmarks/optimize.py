@@ -57,29 +57,14 @@ def peers() -> tuple[dict[str, list[str]], dict[str, str]]:
 
 def compare(variants: list[str], commands: Mapping[str, list[str]]) -> tuple[Any, dict[str, Any]]:
     """Build, check and time everything; return the comparison and what its report tells."""
-    from pipeline.evaluation import calibration, comparison, shipping
+    from pipeline.evaluation import comparison, shipping
     from pipeline.modeling.variants import building
-    from pipeline.modeling.variants.base import Context
-    from pipeline.optimize import calibration_texts
     from pipeline.params import load
 
     params = load()
     knobs = params.optimize.model_copy(update={"variants": variants})
-    fitted = calibration.Fitted.read(artifacts.VALIDATE / calibration.FILE)
-    parts = {
-        name: artifacts.read_records(artifacts.part(name)).to_pylist()
-        for name in ("validation", "test")
-    }
     with artifacts.scratch("bench-optimize") as work:
-        source = comparison.calibrated(artifacts.TRAIN / "model", work / "model", fitted)
-        setting = comparison.Setting(
-            source, parts, knobs, params.validate_, artifacts.TRAIN / "baselines"
-        )
-        context = Context(
-            source=source, texts=calibration_texts(knobs.calibration_records, knobs.seed),
-            train=artifacts.part("train"), validation=artifacts.part("validation"), knobs=knobs,
-            work=work, cache=artifacts.WORK / "teacher", seed=knobs.seed,
-        )  # fmt: skip
+        setting, context = comparison.prepared(knobs, params.validate_, work)
         built = building.build(variants, context)
         found = comparison.compare(built, setting, commands)
         ships = comparison.choose(found.lines, params.optimize.variants, knobs.rule)

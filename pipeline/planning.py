@@ -373,9 +373,8 @@ def values(choice: Choice, task: str, data: Data) -> dict[str, Any]:
     found["init.max_tokens"] = choice.max_tokens
     found["train.method"] = choice.method
     found["train.contrastive.enabled"] = choice.contrastive
+    found |= {"train.epochs": 1} if choice.contrastive else {}
     found["train.learning_rate"] = learning_rate(choice)
-    if choice.contrastive:
-        found["train.epochs"] = 1
     found["train.freeze_embeddings"] = not choice.candidate.scratch
     if data.labels and task == "single_label":
         uneven = max(data.labels.values()) >= UNEVEN * max(1, min(data.labels.values()))
@@ -386,10 +385,8 @@ def values(choice: Choice, task: str, data: Data) -> dict[str, Any]:
 
 def learning_rate(choice: Choice) -> float:
     """Return a rate to begin with: what trains fewer weights, or smaller models, bears more."""
-    if choice.contrastive:  # the first step did the work; what follows must not undo it
-        return 1e-6
-    if choice.method == "frozen":
-        return 1e-3
+    if choice.contrastive or choice.method == "frozen":  # what pulled texts together stays
+        return 1e-6 if choice.contrastive else 1e-3
     if choice.method == "lora" or choice.candidate.scratch:
         return 5e-4
     return 2e-4 if choice.candidate.parameters < 50e6 else 3e-5

@@ -7,6 +7,7 @@ validation part decides; the test part is told and never chooses.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from pipeline.modeling import bench, timing
 from pipeline.modeling.baselines import Baselines
 from pipeline.modeling.predictor import TorchPredictor
 from pipeline.modeling.variants import building
+from pipeline.modeling.variants.base import Context
 from pipeline.predictor import CARD, Card
 
 if TYPE_CHECKING:
@@ -98,6 +100,36 @@ class Comparison:
     unavailable: dict[str, str]  # variant → why it could not be built
     how: dict[str, Any]  # what was measured how: rounds, batches, lengths, watts
     beside: dict[str, Speed]  # others that were timed in the same run
+
+
+def prepared(knobs: Optimize, judged: Validate, work: Path) -> tuple[Setting, Context]:
+    """Return what variants of the model of ``train`` are compared by and built with.
+
+    :param work: folder for what is built meanwhile; it goes when all is done.
+    """
+    fitted = calibration.Fitted.read(artifacts.VALIDATE / calibration.FILE)
+    source = calibrated(artifacts.TRAIN / "model", work / "model", fitted)
+    parts = {
+        name: artifacts.read_records(artifacts.part(name)).to_pylist()
+        for name in (VALIDATION, TEST)
+    }
+    context = Context(
+        source=source,
+        texts=calibration_texts(knobs.calibration_records, knobs.seed),
+        train=artifacts.part("train"),
+        validation=artifacts.part(VALIDATION),
+        knobs=knobs,
+        work=work,
+        cache=artifacts.WORK / "teacher",
+        seed=knobs.seed,
+    )
+    return Setting(source, parts, knobs, judged, artifacts.TRAIN / "baselines"), context
+
+
+def calibration_texts(count: int, seed: int) -> list[str]:
+    """Return training texts from which int8 learns its value ranges."""
+    texts: list[str] = artifacts.read_records(artifacts.part("train"))["text"].to_pylist()
+    return random.Random(seed).sample(texts, min(count, len(texts)))
 
 
 def compare(
