@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-HAN = "\u3005-\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Kana, Thai, Lao, Tibetan, Myanmar and Khmer put no spaces between words either.
 UNSPACED = f"{HAN}\u2e80-\u2fdf\u3040-\u30ff\u31f0-\u31ff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff"
 LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"

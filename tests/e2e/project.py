@@ -93,7 +93,8 @@ def params() -> dict[str, object]:
     values["test"]["robustness"] |= {"records": 20}
     values["test"]["learning_curve"] |= {"shares": [0.5, 1.0], "draws": 1}
     values["optimize"] |= {
-        "calibration_records": 30, "gates": ["points_lost <= 20", "agreement >= 0.5"],
+        "variants": ["openvino_int8"], "calibration_records": 30,
+        "gates": ["points_lost <= 20", "agreement >= 0.5"],
     }  # fmt: skip
     values["optimize"]["parity"] |= {"margin": 0.9, "tolerance": 0.9}  # so small a model is rough
     values["optimize"]["measuring"] |= {"rounds": 3, "batches": [1, 8], "lengths": [8, 16]}

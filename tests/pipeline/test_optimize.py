@@ -82,7 +82,7 @@ def test_the_whole_stage(project: Path) -> None:
     table = told["table"]
     assert list(table) == ["torch_fp32", "openvino_fp32", "torch_int8"]
     assert told["chosen"] == told["shipped"] == "openvino_fp32"
-    assert "openvino_fp32 ships: the smallest" in told["why"]["en"]
+    assert "openvino_fp32 ships: the fastest" in told["why"]["en"]
     assert "(1 of 2 do)" in told["why"]["en"]
     assert table["torch_int8"]["unavailable"] == "this machine has no GPU"
     original, exact = table["torch_fp32"], table["openvino_fp32"]

@@ -6,7 +6,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.steps import lexicon, quality, reasons
@@ -102,6 +102,7 @@ def test_symbols_and_digits_are_counted(text: str, symbols: int, digits: int) ->
 
 # Han characters that this Python does not know yet are letters all the same.
 @given(st.text(st.characters(exclude_categories=["Cn"]), max_size=40))
+@example("\u4dc0")  # a hexagram, which stands between two blocks of Han characters
 def test_symbols_are_neither_letter_digit_mark_nor_space(text: str) -> None:
     def is_symbol(one: str) -> bool:
         plain = one.isalnum() or one.isspace() or unicodedata.category(one)[0] in "LNM"
