@@ -57,7 +57,7 @@ def peers() -> tuple[dict[str, list[str]], dict[str, str]]:
 
 def compare(variants: list[str], commands: Mapping[str, list[str]]) -> tuple[Any, dict[str, Any]]:
     """Build, check and time everything; return the comparison and what its report tells."""
-    from pipeline.evaluation import comparison, shipping
+    from pipeline.evaluation import comparison, plain, shipping
     from pipeline.modeling.variants import building
     from pipeline.params import load
 
@@ -70,7 +70,7 @@ def compare(variants: list[str], commands: Mapping[str, list[str]]) -> tuple[Any
         ships = comparison.choose(found.lines, params.optimize.variants, knobs.rule)
         starts = cold_starts(built[ships or "openvino_fp32"].folder, commands[PIPELINE])
     told = {"ships": ships or "openvino_fp32", "starts": starts, "measured": found.how}
-    return found, told | {"table": shipping.finite(shipping.as_json(found))}
+    return found, told | {"table": plain.finite(shipping.as_json(found))}
 
 
 def cold_starts(folder: Path, pipeline: list[str]) -> dict[str, float]:
@@ -142,7 +142,7 @@ def show(told: Mapping[str, Any]) -> None:
         table.add_column(column, justify="right" if column else "left")
     for name, line in told["table"].items():
         if line["unavailable"] is not None:
-            table.add_row(name, *["–"] * 10, line["unavailable"])
+            table.add_row(name, *["–"] * 10, line["unavailable"]["en"])
             continue
         checked = line["parity"]
         fine = (

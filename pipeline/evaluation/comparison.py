@@ -27,6 +27,7 @@ from pipeline.predictor import CARD, Card
 if TYPE_CHECKING:
     from pipeline.evaluation.calibration import Fitted
     from pipeline.evaluation.gates import Verdict
+    from pipeline.i18n import Message
     from pipeline.modeling.timing import Speed
     from pipeline.modeling.variants.base import Built
     from pipeline.predictor import BasePredictor
@@ -97,7 +98,7 @@ class Comparison:
 
     task: Task
     lines: dict[str, Line]  # the original first
-    unavailable: dict[str, str]  # variant → why it could not be built
+    unavailable: dict[str, Message]  # variant → why it could not be built
     how: dict[str, Any]  # what was measured how: rounds, batches, lengths, watts
     beside: dict[str, Speed]  # others that were timed in the same run
 

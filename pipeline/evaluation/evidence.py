@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
-from pipeline.evaluation import fairness, intervals, significance, slices
+from pipeline.evaluation import fairness, intervals, plain, significance, slices
 from pipeline.evaluation.answers import answers_of
 from pipeline.i18n import Message, _
 
@@ -70,7 +69,7 @@ def gather(answers: Answers, knobs: Any, others: Mapping[str, Sequence[str]]) ->
         task, truth, answers.predicted, groups, declared=list(knobs.groups.columns), **limits
     )
     return Evidence(
-        finite(figures | fairness.figures(fair)),
+        plain.known(figures | fairness.figures(fair)),
         by_group,
         {
             "confidence": knobs.confidence,
@@ -129,11 +128,6 @@ def with_ends(sure: Mapping[str, intervals.Interval]) -> Figures:
     }
 
 
-def finite(figures: Mapping[str, float]) -> Figures:
-    """Return the figures that are numbers; a gate over another one fails, as over a missing one."""
-    return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
-
-
 def others(
     answers: Answers, release: BasePredictor | None, batch_size: int
 ) -> dict[str, Sequence[str]]:
@@ -156,7 +150,8 @@ def costs(model: BasePredictor, folder: Path, texts: Sequence[str], trained: Pat
     figures |= latency(model, texts)
     actual = artifacts.read_json(trained).get("actual", {}) if trained.is_file() else {}
     known = {figure: actual.get(name) for name, figure in TRAINING.items()}
-    return finite(figures | {name: value for name, value in known.items() if value is not None})
+    figures |= {name: value for name, value in known.items() if value is not None}
+    return plain.known(figures)
 
 
 def latency(model: BasePredictor, texts: Sequence[str]) -> Figures:

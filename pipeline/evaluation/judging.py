@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from pipeline.evaluation import (
     learning_curve,
     metrics,
     neighbours,
+    plain,
     robustness,
     significance,
     slices,
@@ -113,14 +113,14 @@ def overall(answers: Answers, knobs: Any) -> dict[str, Any]:
     )  # fmt: skip
     gain = sure[f"{intervals.MODEL} - {answers.strongest}"][task.main]
     table = metrics.confusion(task, truth, predicted)
-    known = finite(answers.figures())
+    known = plain.known(answers.figures())
     return {
         "records": len(truth),
         "task": task.name,
         "main": task.main,
         "labels": list(task.labels),
         "figures": known,
-        "baselines": {kind: finite(one) for kind, one in answers.baseline_figures().items()},
+        "baselines": {kind: plain.known(one) for kind, one in answers.baseline_figures().items()},
         "smaller_is_better": sorted(one for one in known if not task.greater_is_better(one)),
         "strongest": answers.strongest,
         "worth_it": intervals.worth_it(task, answers.strongest, gain),
@@ -164,7 +164,7 @@ def by_group(answers: Answers, knobs: Any, groups: Any) -> dict[str, Any]:
         "min_records": groups.min_records,
         "declared": list(groups.columns),
         "slices": {
-            column: {name: finite(line) for name, line in table.items()}
+            column: {name: plain.known(line) for name, line in table.items()}
             for column, table in found.items()
         },
         "fairness": fairness.table(
@@ -199,12 +199,3 @@ def errors(answers: Answers, others: Material, knobs: Any) -> list[dict[str, Any
             line |= {"difference": words[at].difference, "delta": words[at].delta}
         made.append(line)
     return made
-
-
-def finite(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that JSON knows: a figure that is no number is left out."""
-    return {
-        name: value
-        for name, value in line.items()
-        if not isinstance(value, float) or math.isfinite(value)
-    }

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evaluation.plain import finite
 from pipeline.predictor import BasePredictor
 from pipeline.steps.targets import MULTI, REGRESSION
 from pipeline.tasks.probabilities import LIKELY
@@ -78,9 +79,8 @@ def check(
         INVARIANCE: invariance(copy, texts, (now, after), unit),
     }
     refused = refusals(found, knobs)
-    return {"holds": not refused, "refused": refused} | tidy(found) | {
-        "disagreements": [tidy(one) for one in disagreements]
-    }  # fmt: skip
+    result = {"holds": not refused, "refused": refused} | found | {"disagreements": disagreements}
+    return {name: finite(value) for name, value in result.items()}
 
 
 def asked(model: BasePredictor, outputs: Sequence[str]) -> Asked:
@@ -245,14 +245,3 @@ def refusals(found: Mapping[str, Any], knobs: Parity) -> list[str]:
         INVARIANCE: all(one <= knobs.invariance for one in company),
     }
     return [name for name, fine in holds.items() if not fine]
-
-
-def tidy(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON can hold them: None for a number that is none."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return tidy(value)
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return {name: plain(value) for name, value in values.items()}

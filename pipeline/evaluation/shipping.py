@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pipeline import artifacts
 from pipeline.errors import GateError
 from pipeline.evaluation import pareto, parity
 from pipeline.evaluation.comparison import ORIGINAL, TEST, VALIDATION
+from pipeline.evaluation.plain import finite
 from pipeline.evaluation.robustness import NEAR
 from pipeline.i18n import LANGUAGES, Message, _
 from pipeline.modeling.predictor import TorchPredictor
@@ -85,7 +85,7 @@ def bundle(folder: Path, context: Context, setting: Setting) -> dict[str, Any]:
             told = mobile.write(setting.source, folder, context, quantized=quantized)
         except Unavailable as reason:
             shutil.rmtree(folder, ignore_errors=True)
-            return {"unavailable": str(reason)}
+            return {"unavailable": in_all_languages(reason.message)}
         checked = parity.check(original, Predictor.load(folder), texts, setting.knobs.parity)
         if checked["holds"]:
             break
@@ -111,7 +111,7 @@ def write(
     reason = why(told["chosen"], told["rule"], kept, len(told["wanted"]))
     report = told | {
         "original": ORIGINAL,
-        "why": {language: reason.render(language) for language in LANGUAGES},
+        "why": in_all_languages(reason),
         "main": task.main,
         "meaning": meaning(task),
         "measured": found.how,
@@ -138,8 +138,14 @@ def meaning(task: Task) -> dict[str, str]:
 def as_json(found: Comparison) -> dict[str, dict[str, Any]]:
     """Return the table as plain values, those that could not be built last, with the reason."""
     return {name: plain(line) for name, line in found.lines.items()} | {
-        name: {"unavailable": reason, "keeps": False} for name, reason in found.unavailable.items()
+        name: {"unavailable": in_all_languages(reason), "keeps": False}
+        for name, reason in found.unavailable.items()
     }
+
+
+def in_all_languages(message: Message) -> dict[str, str]:
+    """Return language → the message in it."""
+    return {language: message.render(language) for language in LANGUAGES}
 
 
 def plain(line: Line) -> dict[str, Any]:
@@ -166,15 +172,6 @@ def refused_for(line: Line) -> list[str]:
         [] if held or line.parity is None else [f"parity: {one}" for one in line.parity["refused"]]
     )
     return parts + [f"{one.name} {one.sign} {one.bound:g}" for one in line.gates if not one.passed]
-
-
-def finite(value: Any) -> Any:
-    """Return a report that JSON can hold: None for a number that is none."""
-    if isinstance(value, Mapping):
-        return {name: finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def metrics(found: Comparison) -> dict[str, dict[str, Any]]:
@@ -206,7 +203,7 @@ def variants(
     for name, line in table.items():
         row: list[object] = [name, status(name, line, ships)]
         if line["unavailable"] is not None:
-            rows.append([*row, guard(line["unavailable"])])
+            rows.append([*row, guard(" / ".join(line["unavailable"].values()))])
             continue
         row += [guard("; ".join(line["refused_for"])), *(line[key] for key in PLAIN)]
         row += [line["latency_ms"][cell][at] for cell, at in cells]

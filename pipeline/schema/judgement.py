@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,22 @@ Gate = Annotated[str, Field(pattern=GATE, max_length=200)]
 Column = Annotated[str, Field(pattern=r"^[^\W\d][\w.]*$", max_length=100)]
 Version = Annotated[str, Field(pattern=r"^$|^[0-9]+\.[0-9]+\.[0-9]+$", max_length=50)]
 Disturbance = Literal["typing", "case", "punctuation", "synonyms"]
+
+
+def batch_size() -> Any:
+    """Return the field for the texts that are answered at once."""
+    return knob(
+        "Batch size", "Texts at once; changes time and memory only.",
+        unit="texts", level="advanced", ge=1, le=4_096,
+    )  # fmt: skip
+
+
+def bootstrap_samples() -> Any:
+    """Return the field for the number of bootstrap samples."""
+    return knob(
+        "Bootstrap samples", "More make the intervals steadier and take longer.",
+        unit="samples", level="advanced", ge=100, le=100_000,
+    )  # fmt: skip
 
 
 class Calibration(Section):
@@ -75,14 +91,8 @@ class Validate(Section):
     )
     calibration: Calibration = knob("Calibration", "How far confidences can be trusted.")
     groups: Groups = knob("Groups", "For whom the model is good; the test report uses them too.")
-    batch_size: int = knob(
-        "Batch size", "Texts at once; changes time and memory only.",
-        unit="texts", level="advanced", ge=1, le=4_096,
-    )  # fmt: skip
-    bootstrap_samples: int = knob(
-        "Bootstrap samples", "More make the intervals steadier and take longer.",
-        unit="samples", level="advanced", ge=100, le=100_000,
-    )  # fmt: skip
+    batch_size: int = batch_size()
+    bootstrap_samples: int = bootstrap_samples()
     confidence: float = knob(
         "Confidence of intervals", "Of all that are told.", unit="share", ge=0.5, le=0.999
     )
@@ -138,14 +148,8 @@ class LearningCurve(Section):
 class Test(Section):
     """How good the model is, for whom, and how certain that is."""
 
-    batch_size: int = knob(
-        "Batch size", "Texts at once; changes time and memory only.",
-        unit="texts", level="advanced", ge=1, le=4_096,
-    )  # fmt: skip
-    bootstrap_samples: int = knob(
-        "Bootstrap samples", "More make the intervals steadier and take longer.",
-        unit="samples", level="advanced", ge=100, le=100_000,
-    )  # fmt: skip
+    batch_size: int = batch_size()
+    bootstrap_samples: int = bootstrap_samples()
     confidence: float = knob(
         "Confidence of intervals",
         "Of every interval in the report.",

@@ -18,6 +18,7 @@ from pipeline import artifacts
 from pipeline.errors import GateError, ModelError
 from pipeline.evaluation import comparison, gates, pareto, shipping
 from pipeline.evaluation.comparison import ORIGINAL, Comparison, Line, agreement, choose, lost
+from pipeline.i18n import Message
 from pipeline.modeling import bench, measuring, timing
 from pipeline.modeling.bench import Child, Reply
 from pipeline.modeling.predictor import TorchPredictor
@@ -57,7 +58,7 @@ def original() -> Line:
     return line(1_000, 10.0, parity=None, gates=[], served=False)
 
 
-def compared(lines: dict[str, Line], unavailable: dict[str, str] | None = None) -> Comparison:
+def compared(lines: dict[str, Line], unavailable: dict[str, Message] | None = None) -> Comparison:
     return Comparison(ONE, {ORIGINAL: original(), **lines}, unavailable or {}, {"rounds": 3}, {})
 
 
@@ -142,11 +143,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_table_is_written_whole(tmp_path: Path) -> None:
-    found = compared(TABLE, {"torch_int8": "=this machine has no GPU"})
+    found = compared(TABLE, {"torch_int8": Message("=this machine has no GPU")})
     told = written(tmp_path / "optimize", found, [])
     assert list(told["table"]) == [ORIGINAL, *TABLE, "torch_int8"]
     assert told["table"]["torch_int8"] == {
-        "unavailable": "=this machine has no GPU", "keeps": False,
+        "unavailable": dict.fromkeys(("en", "zh"), "=this machine has no GPU"), "keeps": False,
     }  # fmt: skip
     assert told["table"]["least"]["refused_for"] == ["agreement >= 0.9"]
     assert told["table"]["wrong"]["refused_for"] == ["parity: labels"]
@@ -158,7 +159,7 @@ def test_the_table_is_written_whole(tmp_path: Path) -> None:
         ORIGINAL: "original", "large": "kept", "small": "ships", "least": "refused",
         "wrong": "refused", "torch": "kept", "torch_int8": "unavailable",
     }  # fmt: skip
-    assert table["torch_int8"]["why"] == "'=this machine has no GPU"
+    assert table["torch_int8"]["why"] == "'=this machine has no GPU / =this machine has no GPU"
     assert table["small"]["test_macro_f1_low"] == "0.85"
     assert table["small"]["ms_1x8_p95"] == "6.0"
     figures = artifacts.read_json(tmp_path / "optimize/metrics.json")
@@ -199,7 +200,7 @@ def test_the_front_is_what_nothing_beats() -> None:
 
 
 def test_the_plot_is_the_same_bytes_each_time(tmp_path: Path) -> None:
-    found = compared(TABLE, {"torch_int8": "no GPU"})
+    found = compared(TABLE, {"torch_int8": Message("no GPU")})
     for name in ("one", "other"):
         written(tmp_path / name, found, [])
     made = {path.name: path.read_bytes() for path in (tmp_path / "one/plots").iterdir()}

@@ -84,7 +84,8 @@ def test_the_whole_stage(project: Path) -> None:
     assert told["chosen"] == told["shipped"] == "openvino_fp32"
     assert "openvino_fp32 ships: the fastest" in told["why"]["en"]
     assert "(1 of 2 do)" in told["why"]["en"]
-    assert table["torch_int8"]["unavailable"] == "this machine has no GPU"
+    assert table["torch_int8"]["unavailable"]["en"] == "this machine has no GPU"
+    assert "GPU" in table["torch_int8"]["unavailable"]["zh"]
     original, exact = table["torch_fp32"], table["openvino_fp32"]
     assert (original["agreement"], original["points_lost"], original["parity"]) == (1.0, 0.0, None)
     for line in (original, exact):

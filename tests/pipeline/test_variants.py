@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, words
 from pipeline.i18n import _
 from pipeline.modeling import students
 from pipeline.modeling.predictor import TorchPredictor
@@ -127,7 +127,7 @@ def test_bf16_takes_half_the_room_where_the_processor_has_it(copies: dict[str, B
         assert served.scores(some) == pytest.approx(wanted.scores(some), abs=0.05)
         assert variance(served, some) < INVARIANCE
     else:
-        assert one.unavailable == "this processor has no bf16"
+        assert words(one.unavailable, "en") == "this processor has no bf16"
 
 
 def test_without_a_gpu_its_variants_are_listed_with_the_reason(copies: dict[str, Built]) -> None:
@@ -136,7 +136,7 @@ def test_without_a_gpu_its_variants_are_listed_with_the_reason(copies: dict[str,
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     for name in building.TORCH:
-        assert copies[name].unavailable == "this machine has no GPU"
+        assert words(copies[name].unavailable, "en") == "this machine has no GPU"
         assert not copies[name].folder.exists()
 
 
@@ -211,7 +211,7 @@ def test_steps_that_variants_share_are_made_once(
         "distilled": {"times": 1}, "pruned_units": {"times": 1}, "onnx_fp32": {"written": True}
     }  # fmt: skip
     refused = made["pruned_weights+distilled+onnx_fp32"]
-    assert refused.unavailable == "this family has too few layers"
+    assert words(refused.unavailable, "en") == "this family has too few layers"
     assert refused.seconds >= 0
 
 

@@ -47,10 +47,7 @@ class Unavailable(Exception):  # noqa: N818 - it is no mistake of anybody
 
     def __init__(self, reason: Message) -> None:
         super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason.render("en")
+        self.message = reason
 
 
 class Maker(Protocol):
@@ -86,7 +83,7 @@ class Built:
     target: str
     report: dict[str, Any]  # a section for each maker, and one for the target
     seconds: float  # shared work counts for the variant that came first
-    unavailable: str | None = None
+    unavailable: Message | None = None
 
 
 def parse(variant: str) -> tuple[list[str], str]:

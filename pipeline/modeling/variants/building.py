@@ -62,7 +62,7 @@ def one(variant: str, context: Context, done: Steps) -> Built:
         source, report = made(tuple(makers), context, done)
         report = {**report, target: TARGETS[target].write(source, folder, context)}
     except Unavailable as reason:
-        return Built(folder, source, target, report, time.perf_counter() - begun, str(reason))
+        return Built(folder, source, target, report, time.perf_counter() - begun, reason.message)
     return Built(folder, source, target, report, time.perf_counter() - begun)
 
 
