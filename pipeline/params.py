@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,9 +35,13 @@ from pipeline.schema.init import Init
 from pipeline.schema.judgement import Test, Validate
 from pipeline.schema.knob import Section, contradiction, knob
 from pipeline.schema.label import Label
+from pipeline.schema.releasing import Canary, Releasing
 from pipeline.schema.search import Search
+from pipeline.schema.serving import Serve
 from pipeline.schema.split import Split
+from pipeline.schema.traffic import Traffic
 from pipeline.schema.train import Train
+from pipeline.schema.watching import Alerts, Monitor
 
 MAX_BYTES = 64 * 1024
 UNIONS = ("pretrained", "feed", "next_page")  # fields that hold one of several kinds
@@ -50,7 +55,7 @@ Steps = tuple[str | int, ...]
 
 
 class Params(Section):
-    """All knobs, one section a stage, and that of the search."""
+    """All knobs, one section a stage, and those of the search and of what is served."""
 
     collect: Collect = knob("Collect", "Where raw records come from.")
     clean: Clean = knob("Clean", "Which texts stay, and how they are written.")
@@ -62,6 +67,12 @@ class Params(Section):
     test: Test = knob("Test", "How good the model is.")
     optimize: Optimize = knob("Optimize", "How the model becomes small and fast.")
     search: Search = knob("Search", "Which knobs a search tries; no stage reads this.")
+    release: Releasing = knob("Release", "What a release must be; no stage reads this.")
+    canary: Canary = knob("Canary", "When a new release goes back; no stage reads this.")
+    serve: Serve = knob("Serve", "How the service answers; no stage reads this.")
+    traffic: Traffic = knob("Traffic", "What is kept of requests; no stage reads this.")
+    monitor: Monitor = knob("Monitor", "How the service is watched; no stage reads this.")
+    alerts: Alerts = knob("Alerts", "Who is told, and how often; no stage reads this.")
 
     @model_validator(mode="after")
     def nothing_frozen_from_scratch(self) -> Params:
@@ -129,8 +140,12 @@ def decode(content: bytes, path: Path) -> str:
         ) from None
 
 
+@lru_cache(maxsize=4)
 def parse(text: str, path: Path) -> tuple[Any, Node]:
-    """Return the values of a YAML 1.2 text and its nodes, refusing aliases, anchors and tags."""
+    """Return the values of a YAML 1.2 text and its nodes, refusing aliases, anchors and tags.
+
+    Remembered, because a form is drawn from the same file again and again; nobody changes them.
+    """
     try:
         depth = 0
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -138,9 +153,10 @@ def parse(text: str, path: Path) -> tuple[Any, Node]:
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise YAMLError("nested too deeply")
-        tree = YAML(typ="safe", pure=True).compose(text)
+        reader = YAML(typ="safe", pure=True)
+        tree = reader.compose(text)
         refuse_odd_keys(tree)
-        values = YAML(typ="safe", pure=True).load(text)
+        values = None if tree is None else reader.constructor.construct_document(tree)
     except DuplicateKeyError as error:
         raise syntax(error, path, _("a key that stands there twice")) from None
     except MarkedYAMLError as error:

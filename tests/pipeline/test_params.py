@@ -294,7 +294,7 @@ SAVED = [
     (r"\n  gates:.*\n +- (.+)", "validate.gates.0", "accuracy >= 0.5"),
     (r"\n  mapping:.*\n +(\"(?:.+\n)+?)\nsplit", "label.mapping", {"x: y": "human"}),
     (r"\n    \"HUM:\*\": (\S+)", "label.mapping.HUM:*", "entity"),
-    (r"(\S+)\s*\Z", "search.seed", 7),
+    (r"attempts: (\S+)[^\n]*\s*\Z", "alerts.attempts", 7),
 ]  # fmt: skip
 
 
