@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,15 @@ def test_the_bundle_answers_as_the_int8_copy(bundle: Path, small: Path, trained:
     assert phone.answers(some) == TorchPredictor.load(trained).answers(some)
     assert variance(phone, some) < 1e-4
     assert not (bundle / onnx.MODEL).exists()
+
+
+def test_a_team_shares_a_session_and_answers_at_once(small: Path) -> None:
+    some = texts(60, 7)
+    wanted, team = Predictor.load(small, threads=1).logits(some), Predictor.team(small, 3)
+    assert len({id(one.engine.session) for one in team}) == 1  # type: ignore[union-attr]
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda one: one.logits(some), team * 4):
+            assert distance(found, wanted) < 1e-4
 
 
 def test_the_bundle_is_read_by_onnx_runtime_alone(bundle: Path) -> None:
