@@ -1,0 +1,1 @@
+"""How the traffic database grew; Alembic runs what is here, ``database.prepare`` runs Alembic."""
