@@ -1,0 +1,1 @@
+"""What people and programs use: the service and the studio. Both import ``pipeline``."""
