@@ -1,7 +1,12 @@
-"""``kill -9`` at random moments, 20 in the ordinary run and 200 in the slow one.
+"""``kill -9`` at random moments, 12 in the ordinary run and 200 in the slow one.
 
 The stage is the real one, in a process of its own that dies for real. To spend the time on kills
 and not on imports, a nursery imports everything once and forks for each run.
+
+::
+
+    go FOLDER     starts a training there and answers its process number
+    wait NUMBER   answers its exit code once it has ended
 """
 
 from __future__ import annotations
@@ -41,8 +46,14 @@ from pipeline.modeling import callbacks, estimates, fitting, saving, shortcuts, 
 from pipeline.stage import run
 torch.set_num_threads(1)
 for line in sys.stdin:
+    word, rest = line.split(maxsplit=1)
+    if word == "wait":
+        print(os.waitstatus_to_exitcode(os.waitpid(int(rest), 0)[1]), flush=True)
+        continue
     child = os.fork()
     if child == 0:
+        os.chdir(rest.strip())
+        os.environ["MOFANG_PROGRESS"] = "progress.jsonl"
         log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1), os.dup2(log, 2)
         code = 1
@@ -55,47 +66,55 @@ for line in sys.stdin:
             sys.stdout.flush(), sys.stderr.flush()
             os._exit(code)
     print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 class Nursery:
-    """A process that forks a training whenever it is asked to."""
+    """A folder in which trainings begin as soon as they are asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.progress = folder, folder / "progress.jsonl"
-        # A copy: a run goes on only as long as its code stays what it was.
-        shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=NO_CACHE)
-        environment = os.environ | {
-            "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "MOFANG_LANGUAGE": "en",
-            "MOFANG_PROGRESS": str(self.progress),
-        }  # fmt: skip
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY], cwd=folder, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process, self.folder = process, folder
+        self.progress = folder / "progress.jsonl"
 
     def ask(self) -> int:
         """Start a training and return its process number."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return int(self.answer())
+        return self.told(f"go {self.folder}")
 
-    def answer(self) -> str:
-        """Return a line of the nursery; the second one of a training is its exit code."""
+    def wait(self, number: int) -> int:
+        """Return the exit code of a training, once it has ended."""
+        return self.told(f"wait {number}")
+
+    def told(self, words: str) -> int:
+        """Return what the process answers."""
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.process.stdin.write(f"{words}\n")
+        self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line, "the nursery died"
-        return line
+        return int(line)
+
+    def kill(self, number: int) -> int:
+        """Kill a training and return its exit code; it may have ended before."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+        return self.wait(number)
 
     def whole_run(self) -> float:
         """Train to the end and return the seconds it took."""
         started = time.monotonic()
-        self.ask()
-        code = int(self.answer())
-        assert code == 0, (self.folder / "log.txt").read_text()
+        code = self.wait(self.ask())
+        assert code == 0, self.log()
         return time.monotonic() - started
+
+    def wait_for_step(self, step: int) -> None:
+        """Wait until training reported so many steps."""
+        while len(self.steps()) < step:
+            time.sleep(0.002)
+
+    def log(self) -> str:
+        """Return what all trainings printed."""
+        return (self.folder / "log.txt").read_text(encoding="utf-8")
 
     def steps(self) -> list[int]:
         """Return the steps that training reported, run after run."""
@@ -121,13 +140,27 @@ class Nursery:
         return any(not (one / artifacts.MANIFEST).exists() for one in found)
 
 
-@pytest.fixture
-def nursery(project: Path) -> Iterator[Nursery]:
-    """A nursery in a folder where training can run."""
-    runs.lay_out(checkpoint_steps=EVERY, epochs=2)
-    made = Nursery(project)
-    with made.process:
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """The process that forks."""
+    folder = tmp_path_factory.mktemp("nursery")
+    # A copy: a run goes on only as long as its code stays what it was.
+    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=NO_CACHE)
+    environment = os.environ | {
+        "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "MOFANG_LANGUAGE": "en",
+    }  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY], cwd=folder, env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as made:  # fmt: skip
         yield made
+
+
+@pytest.fixture
+def nursery(project: Path, process: subprocess.Popen[str]) -> Nursery:
+    """A folder where training can run."""
+    runs.lay_out(checkpoint_steps=EVERY, epochs=2)
+    return Nursery(process, project)
 
 
 def kill_often(nursery: Nursery, kills: int, seed: int) -> dict[str, int]:
@@ -151,10 +184,8 @@ def kill_often(nursery: Nursery, kills: int, seed: int) -> dict[str, int]:
             time.sleep(0.001)
         time.sleep(moments.uniform(0.0, 0.01) if in_save else 0.0)
         caught = nursery.saving()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-        code = int(nursery.answer())
-        assert code in (0, -signal.SIGKILL), (nursery.folder / "log.txt").read_text()
+        code = nursery.kill(process)
+        assert code in (0, -signal.SIGKILL), nursery.log()
         if code == 0:
             assert nursery.weights() == wanted
             nursery.forget()
@@ -176,8 +207,8 @@ def lost_little(before: list[int], after: list[int]) -> None:
         assert begun[0] - 1 >= before[-1] - EVERY
 
 
-def test_twenty_kills_end_with_the_same_weights(nursery: Nursery) -> None:
-    counted = kill_often(nursery, 20, seed=3)
+def test_twelve_kills_end_with_the_same_weights(nursery: Nursery) -> None:
+    counted = kill_often(nursery, 12, seed=3)
     assert counted["in_saves"] > 0
 
 
@@ -190,11 +221,10 @@ def test_two_hundred_kills_end_with_the_same_weights(nursery: Nursery) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_training_says_how_it_goes_on(nursery: Nursery, number: signal.Signals) -> None:
     process = nursery.ask()
-    while len(nursery.steps()) < 2 * EVERY:
-        time.sleep(0.002)
+    nursery.wait_for_step(2 * EVERY)
     os.kill(process, number)
-    assert int(nursery.answer()) == 128 + number
-    told = (nursery.folder / "log.txt").read_text()
+    assert nursery.wait(process) == 128 + number
+    told = nursery.log()
     assert "train: stopped. The next run goes on from the last checkpoint." in told
     assert "Traceback" not in told
     assert not (nursery.folder / artifacts.TRAIN).exists()
@@ -214,3 +244,34 @@ def test_a_finished_training_is_only_exported_again(nursery: Nursery) -> None:
     nursery.whole_run()
     assert nursery.weights() == wanted
     assert nursery.steps() == steps
+
+
+def test_two_trainers_never_share_a_folder(nursery: Nursery) -> None:
+    first = nursery.ask()
+    try:
+        nursery.wait_for_step(1)
+        os.kill(first, signal.SIGSTOP)  # it holds the folder, however long the second one takes
+        assert nursery.wait(nursery.ask()) == 1
+    finally:
+        nursery.kill(first)
+    told = nursery.log()
+    assert f"a trainer at work: process {first}, since 20" in told
+    assert "Traceback" not in told
+
+
+def test_a_half_written_checkpoint_does_not_count(nursery: Nursery) -> None:
+    nursery.whole_run()
+    wanted = nursery.weights()
+    nursery.forget()
+    process = nursery.ask()
+    nursery.wait_for_step(3 * EVERY)
+    assert nursery.kill(process) == -signal.SIGKILL
+    (work,) = nursery.folder.glob("work/train/*/")
+    newest = checkpoints.newest_valid(work)
+    assert newest is not None
+    torn = newest / "model.safetensors"
+    torn.write_bytes(torn.read_bytes()[:-10])
+    begun = len(nursery.steps())
+    nursery.whole_run()
+    assert nursery.weights() == wanted
+    assert nursery.steps()[begun] - 1 < checkpoints.step_of(newest)

@@ -122,6 +122,7 @@ def test_one_process_writes_and_speaks_for_all(
     assert (work / launcher.FOLDER / "rank-1.log").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_its_stage_was_killed(
     place: Path, together: tuple[Any, fitting.Outcome]
 ) -> None:

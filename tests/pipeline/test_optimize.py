@@ -22,7 +22,7 @@ from pipeline.params import Params
 from pipeline.predictor import Card, Predictor
 from pipeline.steps.targets import MULTI, REGRESSION, SINGLE
 from pipeline.tasks import task as tasks
-from tests.e2e.project import Project, requests
+from tests.e2e.project import Project
 from tests.helpers import changed, report
 from tests.pipeline import made_models
 
@@ -232,20 +232,3 @@ def test_what_ships_holds_no_torch_file(built: Project) -> None:
         "manifest.json",
     }  # fmt: skip
     assert not list(folder.glob("*.safetensors"))
-
-
-@pytest.mark.e2e
-def test_the_exported_model_answers_as_torch_does(built: Project, tmp_path: Path) -> None:
-    project = built.copy(tmp_path / "exported")
-    project.change("optimize", variants=["openvino_fp32"], gates=["agreement >= 1"])
-    project.stage("optimize")
-    told = json.loads((project.folder / "models/optimize/report.json").read_text())
-    assert told["chosen"] == told["shipped"] == "openvino_fp32"
-    assert list(told["table"]) == ["torch_fp32", "openvino_fp32"]
-
-    fitted = Fitted.read(project.folder / "models/validate/calibration.json")
-    original = TorchPredictor.load(project.folder / "models/train/model", fitted)
-    shipped = Predictor.load(project.folder / "models/optimize/model")
-    texts = [one["request"] for one in requests(300)]
-    assert shipped.answers(texts) == original.answers(texts)
-    assert abs(shipped.scores(texts) - original.scores(texts)).max() < 1e-4
