@@ -5,7 +5,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-optimize \
-        bench-fewshot bench-estimate bench-imports bench-data clean
+        bench-fewshot bench-estimate bench-imports bench-data bench-serve bench-drift \
+        serve clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
@@ -28,6 +29,9 @@ check: .venv/tested              ## linters and types
 docs: .venv/tested               ## what README and catalogue take from dvc.yaml and the source
 	python -m tests.contracts.documents
 	python -m tests.contracts.messages
+
+serve: .venv/ready               ## answer over HTTP with the promoted release, on 127.0.0.1:8000
+	python -m app.service
 
 bench-predictor: .venv/ready     ## cold start and memory beside transformers, after `make run`
 	python -m benchmarks.predictor
@@ -53,10 +57,16 @@ bench-imports: .venv/ready       ## seconds that all stages together spend impor
 bench-data: .venv/ready .venv-bench/ready   ## clean on a million records, beside its peers
 	python -m benchmarks.data
 
-clean:                           ## remove the environment and work files; data and models stay
-	rm -rf .venv .venv-bench .venv-fewshot work .pytest_cache .mypy_cache .ruff_cache
+bench-serve: .venv/ready .venv-litserve/ready   ## the service under load, beside three others
+	python -m benchmarks.serve
 
-.venv/ready: requirements.txt requirements-optimum.txt
+bench-drift: .venv/ready         ## false alarms and found changes over 200 windows of each data set
+	python -m benchmarks.drift
+
+clean:                           ## remove the environment and work files; data and models stay
+	rm -rf .venv .venv-bench .venv-fewshot .venv-litserve work .pytest_cache .mypy_cache .ruff_cache
+
+.venv/ready: requirements.txt requirements-service.txt requirements-optimum.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Mofang needs Python 3.11 or newer')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -r requirements.txt
@@ -75,4 +85,9 @@ clean:                           ## remove the environment and work files; data 
 .venv-fewshot/ready: requirements-fewshot.txt
 	$(PYTHON) -m venv .venv-fewshot
 	.venv-fewshot/bin/python -m pip install -r requirements-fewshot.txt
+	touch $@
+
+.venv-litserve/ready: requirements-litserve.txt
+	$(PYTHON) -m venv .venv-litserve
+	.venv-litserve/bin/python -m pip install -r requirements-litserve.txt
 	touch $@

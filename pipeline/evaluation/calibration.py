@@ -102,7 +102,7 @@ def best_temperature(task: Task, logits: NDArray[Any], truth: Sequence[str]) -> 
     Where all answers are right, or no better than chance, the loss falls as far as one looks: the
     surer, or the vaguer, the better. Such records do not say how sure to be.
     """
-    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+    from scipy.optimize import minimize_scalar
 
     wide = logits.astype("float64")
 

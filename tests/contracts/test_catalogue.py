@@ -22,6 +22,14 @@ WITHOUT_CHINESE = {  # the same in every language
     "F1",
     "{column} {group}",
     "{some}, {next}",
+    "{id}: {state}",
+    "{step}: {command}",
+    "p50, ms",
+    "p95, ms",
+    "p99, ms",
+    "ms",
+    "kB",
+    "percent",
 }
 REPAIR = "run python -m tests.contracts.messages, then translate in mofang.po"
 
