@@ -1,4 +1,4 @@
-"""``kill -9`` at random moments, 12 in the ordinary run and 200 in the slow one.
+"""``kill -9`` at random moments, 20 in the ordinary run and 200 in the slow one.
 
 The stage is the real one, in a process of its own that dies for real. To spend the time on kills
 and not on imports, a nursery imports everything once and forks for each run.
@@ -207,8 +207,8 @@ def lost_little(before: list[int], after: list[int]) -> None:
         assert begun[0] - 1 >= before[-1] - EVERY
 
 
-def test_twelve_kills_end_with_the_same_weights(nursery: Nursery) -> None:
-    counted = kill_often(nursery, 12, seed=3)
+def test_twenty_kills_end_with_the_same_weights(nursery: Nursery) -> None:
+    counted = kill_often(nursery, 20, seed=3)
     assert counted["in_saves"] > 0
 
 
