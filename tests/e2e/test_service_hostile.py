@@ -6,8 +6,6 @@ import json
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.predictor import Predictor
-from tests.e2e.project import Project, requests
-from tests.e2e.served import ALONE, ENDING, Service, until
+from tests.e2e.served import ENDING, Service, until
 
 pytestmark = pytest.mark.e2e
 QUICK = 0.1  # seconds in which it is refused, or answered
@@ -211,26 +207,3 @@ def answers(service: Service) -> bool:
         return service.client.get("/v2/health/ready").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def test_the_release_of_a_whole_run_is_served_alone(built: Project, tmp_path: Path) -> None:
-    """From ``dvc repro`` to an answer, with no package but those of requirements-service.txt."""
-    project = built.copy(tmp_path / "project")
-    project.run(sys.executable, "-m", "pipeline.release", "create", "--promote")
-    with Service(project.folder, module=ALONE) as service:
-        texts = [one["request"] for one in requests(40)]
-        answer = service.ask(texts)
-        assert answer.status_code == 200
-        wanted = Predictor.load(project.folder / "models/optimize/model").predict(texts)
-        found = [one[0] for one in answer.json()["predictions"]]
-        assert [one["label"] for one in found] == [best.label for (best,) in wanted]
-        for one, (best,) in zip(found, wanted, strict=True):
-            assert abs(one["score"] - best.score) < 1e-3
-        page = service.client.get("/demo/", follow_redirects=True)
-        assert page.status_code == 200
-        assert "gradio" in page.text
-        assert service.health()["status"] == "ok"
-    tags = subprocess.run(
-        ["git", "tag"], cwd=project.folder, text=True, stdout=subprocess.PIPE, check=True
-    )
-    assert re.search(r"^\w+@v\d+\.\d+\.\d+$", tags.stdout, re.MULTILINE)
