@@ -88,6 +88,10 @@ def written(value: Any) -> str:
     yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**20, True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     target = io.StringIO()
+    if isinstance(value, str):
+        # As an entry of a list: between brackets a comma needs quotes, which elsewhere do no harm.
+        yaml.dump([value], target)
+        return target.getvalue().strip()[1:-1]
     yaml.dump(value, target)
     return re.sub(r"\n(\.\.\.\n?)?$", "", target.getvalue())
 

@@ -382,6 +382,13 @@ def test_what_is_refused_leaves_the_file_untouched(path: Path, where: str, value
     assert [one.name for one in path.parent.iterdir()] == ["params.yaml"]
 
 
+@pytest.mark.parametrize("text", ["a, b", "a]", "a}", "x: y", "[a", "{a", "a,b", "{", ","])
+def test_a_text_with_the_signs_of_lists_is_stored_between_brackets(path: Path, text: str) -> None:
+    path.write_text(params_text(), encoding="utf-8")
+    save_value("label.definitions.human.meaning", text, path)
+    assert value_at(path, "label.definitions.human.meaning") == text
+
+
 def test_nothing_is_saved_into_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ParamsError):
         save_value("train.epochs", 3, tmp_path / "params.yaml")
