@@ -323,7 +323,7 @@ def test_a_damaged_database_is_set_aside(tmp_path: Path) -> None:
         for number in range(2000, 3000):
             recorder.put(entry(number, ["x" * 2000]))
         wait_until(lambda: recorder.waiting == 0, "written again")
-        assert recorder.state == "deleted"
+        wait_until(lambda: recorder.state == "deleted", "well again, and told")
     assert (tmp_path / "var/traffic.sqlite.damaged").stat().st_size >= size
     assert 0 < counted(tmp_path) <= 1000
     assert [row["kind"] for row in all_of(tmp_path, events)] == [RECREATED]
