@@ -71,14 +71,8 @@ def judge(
     if total < knobs.min_texts:
         return None
     before = reference.read(folder)
-    rows = list(
-        reading.rows(engine, start, now, knobs.max_texts, knobs.seed, version=version)
-    )  # fmt: skip
-    said = truths(engine, start, now, version)
-    known = [said.get((row.number, row.index), (None, None)) for row in rows]
-    right = [label if verdict == "down" else label or row.label if verdict else None
-             for row, (verdict, label) in zip(rows, known, strict=True)]  # fmt: skip
-    window = windows.collect(rows, right)
+    rows = reading.rows(engine, start, now, knobs.max_texts, knobs.seed, version=version)
+    window = windows.collect(rows)
     found = drift.check(before, window, knobs)
     told = {"version": version, "since": exact(start), "until": exact(now), "came": total}
     event = journal.note(engine, EVENT, told | found.told(), now)
@@ -88,26 +82,6 @@ def judge(
 def exact(at: datetime) -> str:
     """Return a moment to the microsecond: no text may fall between two windows."""
     return at.isoformat(timespec="microseconds")
-
-
-def truths(
-    engine: Engine, since: datetime, until: datetime, version: str
-) -> dict[tuple[int, int], tuple[str, str | None]]:
-    """Return what people last said about answers: request and index → verdict and right label."""
-    from sqlalchemy import select
-
-    from pipeline.traffic.tables import feedback, requests
-    from pipeline.traffic.troubles import explained
-
-    asked = (
-        select(feedback.c.request, feedback.c.index, feedback.c.verdict, feedback.c.label)
-        .join(requests, feedback.c.request == requests.c.number)
-        .where(requests.c.at >= since, requests.c.at < until, requests.c.version == version)
-        .order_by(feedback.c.at)
-    )
-    with explained(engine), engine.connect() as connection:
-        rows = connection.execute(asked).all()
-    return {(request, index): (verdict, label) for request, index, verdict, label in rows}
 
 
 def history(engine: Engine, version: str, most: int) -> list[journal.Event]:

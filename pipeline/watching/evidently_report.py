@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
+from pipeline.evaluation.plain import finite
 from pipeline.i18n import LANGUAGES, Message, _
 from pipeline.quiet import be_quiet
 from pipeline.steps import personal
@@ -206,14 +207,3 @@ def verdict(found: Finding) -> Callable[..., tuple[float, bool]]:
         return found.score, found.drifted
 
     return told
-
-
-def finite(value: Any) -> Any:
-    """Return JSON with null for what is no finite number, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [finite(one) for one in value]
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
 DISPUTED, DIFFERED, UNCERTAIN = "disputed", "differed", "uncertain"
-WHY = (DISPUTED, DIFFERED, UNCERTAIN)  # the most telling first
 SPARE = 4  # times as many rows are looked at, because the same text comes again
 
 

@@ -63,17 +63,12 @@ class Window:
         return Window({name: [some[at] for at in places] for name, some in self.columns.items()})
 
 
-def collect(answers: Iterable[Answer], truths: Iterable[str | None] | None = None) -> Window:
+def collect(answers: Iterable[Answer]) -> Window:
     """Return answers as a window.
 
     :param answers: of one model: labels and confidences of two are not comparable.
-    :param truths: what people said is right, for each answer, None where nobody said anything;
-        without it what the answers themselves know of that.
     """
     rows = list(answers)
-    said = [one.truth for one in rows] if truths is None else list(truths)
-    if len(said) != len(rows):
-        raise ValueError(f"{len(said)} truths for {len(rows)} answers")
     return Window(
         {
             FEATURES: [whole(one.features) for one in rows],
@@ -81,7 +76,7 @@ def collect(answers: Iterable[Answer], truths: Iterable[str | None] | None = Non
             LANGUAGE: [one.language for one in rows],
             LABEL: [one.label for one in rows],
             CONFIDENCE: [one.confidence for one in rows],
-            TRUTH: said,
+            TRUTH: [one.truth for one in rows],
         }
     )
 

@@ -36,7 +36,9 @@ def test_the_page_says_what_the_alert_says(tmp_path: Path, task: str) -> None:
     model = Counting(task)
     before = made(tmp_path, model)
     rows = answers_of(texts_of("banking", 300, 2), model)
-    window = collect(rows, [one.label for one in rows])
+    for one in rows:
+        one.truth = one.label
+    window = collect(rows)
     found = evidently_report.write(tmp_path / "page", before, window, KNOBS)
     assert found == drift.check(before, window, KNOBS)
     assert "text" in found.kinds

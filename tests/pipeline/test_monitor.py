@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from pipeline import artifacts, monitor
 from pipeline.errors import BusyError, DataError
 from pipeline.releases.ledger import Event, State
-from pipeline.traffic import database, reading
+from pipeline.traffic import database
 from pipeline.traffic.entries import DROPPED, Feedback
 from pipeline.traffic.entries import Event as Happened
 from pipeline.watching import alerts, driftwatch, figures, journal, proposal, report
@@ -261,22 +261,6 @@ def test_drift_is_judged_confirmed_told_and_proposed(engine: Engine, webhook: We
     assert [until for _since, until in ends[:-1]] == [since for since, _until in ends[1:]]
     four = look(watch, NOON + 4 * HOUR)
     assert four.judged is None, "too few texts: the window waits"
-
-
-def test_what_people_said_is_right_goes_with_its_text(engine: Engine) -> None:
-    texts = [entry(1, ["a", "b"]), entry(2), entry(3), entry(4, version="2.0.0"), entry(9_999)]
-    said = [("request-000001", 1, "up", None), ("request-000002", 0, "down", None),
-            ("request-000003", 0, "down", "number"), ("request-000004", 0, "up", None),
-            ("request-009999", 0, "up", None)]  # fmt: skip
-    for request, at, verdict, label in said:
-        write(engine, *texts, Feedback(NOON, request, at, "anna", verdict, label))  # type: ignore[arg-type]
-    numbers = {row.number: row.request_id for row in reading.rows(engine, NOON, NOON + 3 * HOUR)}
-    found = driftwatch.truths(engine, NOON, NOON + HOUR, "1.0.0")
-    assert {(numbers[number], at): one for (number, at), one in found.items()} == {
-        ("request-000001", 1): ("up", None),
-        ("request-000002", 0): ("down", None),
-        ("request-000003", 0): ("down", "number"),
-    }
 
 
 def test_a_release_without_its_reference_is_a_failed_part(engine: Engine, webhook: Webhook) -> None:
