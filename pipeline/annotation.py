@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
+from pipeline.console import Commands, say
 from pipeline.errors import BusyError, DataError, MofangError, Problem
 from pipeline.i18n import _
+from pipeline.locks import held
 from pipeline.params import load
-from pipeline.quiet import be_quiet
 from pipeline.records import desk
 from pipeline.records.trust import guideline
 from pipeline.steps import exchange
@@ -74,22 +75,18 @@ def only_writer(path: Path) -> Iterator[None]:
 
     The lock lies in the work folder: in ``data/annotations`` DVC would take it for a change.
     """
-    from filelock import FileLock, Timeout
-
     locks = FOLDER / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(locks / f"{path.name}.lock", timeout=SECONDS_TO_WAIT):
-            set_torn_aside(path)
-            yield
-    except Timeout:
-        raise BusyError.at(
-            path,
-            found=_("somebody else writing for {seconds} seconds", seconds=SECONDS_TO_WAIT),
-            allowed=_("one writer at a time"),
-            fix=_("Wait until the other program is done, then try again."),
-        ) from None
+    busy = BusyError.at(
+        path,
+        found=_("somebody else writing for {seconds} seconds", seconds=SECONDS_TO_WAIT),
+        allowed=_("one writer at a time"),
+        fix=_("Wait until the other program is done, then try again."),
+    )
+    with held(locks / f"{path.name}.lock", busy, SECONDS_TO_WAIT):
+        set_torn_aside(path)
+        yield
 
 
 def add(path: Path, entries: Sequence[Mapping[str, Any]]) -> int:
@@ -265,22 +262,10 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     artifacts.write_bytes(path, text.encode())
 
 
-def say(message: object) -> None:
-    """Print one line in the reader's language."""
-    print(message, flush=True)
-
-
-def arguments() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.annotation", description=str(_("Work for annotators."))
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, does: Any, help: object) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=str(help), description=str(help))
-        made.set_defaults(does=does)
-        return made
+def commands() -> Commands:
+    """Return all subcommands."""
+    all_of = Commands("pipeline.annotation", _("Work for annotators."))
+    command = all_of.add
 
     def form(made: argparse.ArgumentParser) -> None:
         made.add_argument(
@@ -314,14 +299,12 @@ def arguments() -> argparse.ArgumentParser:
     )
     form(made)
     command("check", check, _("read all annotations and say what they come to"))
-    return parser
+    return all_of
 
 
 def main() -> None:
     """Do what the command line asks for."""
-    be_quiet()
-    wanted = arguments().parse_args()
-    wanted.does(wanted)
+    commands().run()
 
 
 if __name__ == "__main__":

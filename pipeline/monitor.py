@@ -7,22 +7,21 @@ and writes the traffic database and ``var/``, and ``params.yaml`` only when a pr
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.errors import MofangError, StorageError, Text, words
-from pipeline.i18n import Message, _, current_language
+from pipeline.console import Commands, say, table, whoami
+from pipeline.errors import MofangError, StorageError
+from pipeline.i18n import Message, _
 from pipeline.params import load
-from pipeline.quiet import be_quiet
 from pipeline.schema.watching import Alerts, Monitor
 from pipeline.watching import alerts, proposal, retraining
-from pipeline.watching.alerts import Target, plain
+from pipeline.watching.alerts import Target
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
     from pipeline.evaluation.blocks import Table as Block
     from pipeline.watching.look import Watch
 
-DATABASE, RELEASES = "MOFANG_DATABASE_URL", "MOFANG_RELEASES"
 LOWEST_PRIORITY = 19
-WIDTH = 160  # characters, where the output is no terminal
 SHOWN = 10  # rows of a table on a terminal
 
 
@@ -41,19 +38,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def whoami() -> str:
-    """Return who types: ``MOFANG_USER``, or the user that the system knows."""
-    try:
-        return os.environ.get("MOFANG_USER") or getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have a number and no name
-        return f"uid {os.getuid()}"
-
-
 def releases() -> Path:
-    """Return where releases lie: ``MOFANG_RELEASES``, as the service reads it, or ``releases``."""
-    from pipeline.releases.reading import RELEASES as DEFAULT
+    """Return where releases lie, as the service reads it."""
+    from pipeline.releases.reading import root
 
-    return Path(os.environ.get(RELEASES) or DEFAULT)
+    return root(os.environ)
 
 
 def opened() -> Engine:
@@ -61,9 +50,9 @@ def opened() -> Engine:
 
     :raises StorageError: if it cannot be reached.
     """
-    from pipeline.traffic import database
+    from pipeline.traffic import address, database
 
-    return database.open(os.environ.get(DATABASE, ""), Path())
+    return database.open(os.environ.get(address.VARIABLE, ""), Path())
 
 
 def stable() -> str | None:
@@ -236,37 +225,14 @@ def journals(wanted: argparse.Namespace) -> None:
 
 def show(block: Block, most: int = SHOWN) -> None:
     """Print one table, its first rows."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text as Line
-
-    language = current_language()
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, emoji=False)
-    title = Line(words(block.caption, language), style="bold")
-    table = Table(title=title, title_justify="left")
-    for column in block.header:
-        table.add_column(Line(words(column, language)))
-    for row in block.rows[:most]:
-        table.add_row(*(Line(plain(words(cell.text, language), 200)) for cell in row))
-    console.print(table)
+    rows = [[cell.text for cell in row] for row in block.rows[:most]]
+    table(block.caption, block.header, rows)
 
 
-def say(message: Text) -> None:
-    """Print one line in the reader's language."""
-    print(words(message, current_language()), flush=True)
-
-
-def arguments() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.monitor", description=str(_("Watch what serves."))
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, does: Any, help: Message) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=str(help), description=str(help))
-        made.set_defaults(does=does)
-        return made
+def commands() -> Commands:
+    """Return all subcommands."""
+    all_of = Commands("pipeline.monitor", _("Watch what serves."))
+    command = all_of.add
 
     def person(made: argparse.ArgumentParser, kind: type = str) -> None:
         made.add_argument("id", type=kind, metavar="ID", help=str(_("as the list shows it")))
@@ -302,14 +268,12 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--labelled", action="store_true", help=str(_("people are done labelling")))
     made = command("journal", journals, _("proposals, and what was done about each"))
     made.add_argument("id", nargs="?", metavar="ID", help=str(_("only this proposal")))
-    return parser
+    return all_of
 
 
 def main(given: Sequence[str] | None = None) -> None:
     """Do what the command line asks for."""
-    be_quiet()
-    wanted = arguments().parse_args(given)
-    wanted.does(wanted)
+    commands().run(given)
 
 
 if __name__ == "__main__":

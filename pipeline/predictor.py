@@ -40,6 +40,7 @@ TOKENS_PER_BATCH = 4_096  # bounds memory; on a CPU larger batches are not faste
 # int8 grow from 183 to 905 MB over 500 shapes, and further; 64 stop at 350 MB, 16 at 330 and 256 at
 # 443 MB. Texts a second of the processor: no difference beyond what a busy machine does.
 KERNELS = "64"
+MASK = "attention_mask"  # the input without which a model cannot leave padding out
 SOME_TOKEN = 0  # stands for a text that has no token at all, which no model can read
 
 
@@ -227,16 +228,20 @@ class Predictor(BasePredictor):
         others = [engine.another() for _one in range(count - 1)]
         return [cls(card, tokenizer, one) for one in (engine, *others)]
 
-    def forward(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return logits, [texts, outputs], for token ids without padding, [texts, length].
+    def forward(
+        self, tokens: NDArray[np.int64], mask: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return logits, [texts, outputs], for token ids, [texts, length].
 
         Families differ in what they take; a model gets those of its inputs that it has.
+
+        :param mask: 0 where a text has ended, [texts, length]; None where nothing is padded.
         """
         import numpy as np
 
         known = {
             "input_ids": tokens,
-            "attention_mask": np.ones_like(tokens),
+            MASK: np.ones_like(tokens) if mask is None else mask,
             "token_type_ids": np.zeros_like(tokens),
             "position_ids": np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape).copy(),
         }

@@ -6,11 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from pipeline import artifacts
-from pipeline.errors import MofangError, Text, words
+from pipeline.console import say, table
+from pipeline.errors import MofangError, Text
 from pipeline.evaluation.intervals import verdict
 from pipeline.i18n import _, current_language
 from pipeline.steps.reasons import REASONS
@@ -126,34 +124,21 @@ def why_it_ships() -> str:
     return str(report["why"][current_language()])
 
 
-def show(console: Console, title: Text, header: tuple[Text, ...], rows: Rows) -> None:
-    """Print one table."""
-    language = current_language()
-    table = Table(title=words(title, language), title_justify="left", title_style="bold")
-    for at, column in enumerate(header):
-        table.add_column(words(column, language), justify="left" if at == 0 else "right")
-    for row in rows:
-        table.add_row(*(words(cell, language) for cell in row))
-    console.print(table)
-
-
 def main() -> None:
     """Print the whole summary."""
-    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
     tested = artifacts.read_json(artifacts.TEST / artifacts.REPORT)
-    show(console, _("Records"), ("", _("records")), data_rows())
-    show(
-        console,
+    table(_("Records"), ("", _("records")), data_rows(), numbers=True)
+    table(
         _("Test part, with {confidence} intervals (← the baseline to beat)",
           confidence=f"{tested['confidence']:.0%}"),
         *quality_table(),
+        numbers=True,
     )  # fmt: skip
     found = tested["worth_it"]
     said = verdict(found["answer"], found["figure"], found["baseline"], found["difference"])
-    console.print(words(said, current_language()))
-    show(console, _("Gates, on the validation part"), ("", _("found"), ""), gate_rows())
-    show(
-        console,
+    say(said)
+    table(_("Gates, on the validation part"), ("", _("found"), ""), gate_rows(), numbers=True)
+    table(
         _("Before and after optimization (← ships)"),
         (
             "",
@@ -166,10 +151,11 @@ def main() -> None:
             _("gates"),
         ),
         size_rows(),
+        numbers=True,
     )
-    console.print(why_it_ships())
+    say(why_it_ships())
     for line in next_steps():
-        console.print(words(line, current_language()))
+        say(line)
 
 
 def next_steps() -> list[Any]:

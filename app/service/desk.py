@@ -20,10 +20,10 @@ from app.service.limits import Buckets, check_text, check_texts
 from app.service.metrics import Metrics
 from app.service.router import Routed, Router
 from pipeline.errors import MofangError
-from pipeline.i18n import _
+from pipeline.evaluation.plain import finite
+from pipeline.i18n import LANGUAGES, _
 from pipeline.schema.serving import Serve
 from pipeline.steps.targets import REGRESSION, SINGLE
-from pipeline.tasks import task as tasks
 from pipeline.traffic.entries import Entry, Feedback
 from pipeline.traffic.recording import Recorder
 
@@ -206,8 +206,8 @@ class Desk:
             "task": lane.task,
             "labels": lane.card.labels,
             "max_tokens": lane.card.max_tokens,
-            "figures": {name: finite_or_none(one) for name, one in release.figures.items()},
-            "limits": {language: release.limits(language) for language in ("en", "zh")},
+            "figures": finite(release.figures),
+            "limits": {language: release.limits(language) for language in LANGUAGES},
             "canary": tried[0] if tried else None,
         }
 
@@ -215,15 +215,10 @@ class Desk:
 def is_answer(lane: Lane, label: str) -> bool:
     """Return whether a model could answer so."""
     try:
-        tasks.of(lane.task, lane.card.labels).target(label)
+        lane.decides.target(label)
     except (MofangError, ValueError):
         return False
     return True
-
-
-def outputs_of(lane: Lane) -> list[str]:
-    """Return the names of a model's scores: its labels, or ``value``."""
-    return tasks.of(lane.task, lane.card.labels).outputs
 
 
 def reply(number: str, routed: Routed) -> Reply:
@@ -234,7 +229,7 @@ def reply(number: str, routed: Routed) -> Reply:
         version=lane.version,
         scores=answered.scores,
         labels=answered.labels,
-        outputs=outputs_of(lane),
+        outputs=lane.decides.outputs,
         decided=lane.task == SINGLE and bool(lane.card.thresholds),
     )
 
@@ -280,8 +275,3 @@ def refused(
         seconds=seconds,
         waited=seconds,
     )
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return a number that JSON knows."""
-    return float(value) if np.isfinite(value) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.predictor import Card
     from pipeline.schema.serving import Serve
+    from pipeline.tasks.base import Task
 
 QUESTIONS = 3  # golden ones; all of them were asked when the release was promoted
 
@@ -47,10 +49,14 @@ class Lane:
         """``single_label``, ``multi_label`` or ``regression``."""
         return self.card.task
 
+    @cached_property
+    def decides(self) -> Task:
+        """What turns the model's scores into answers."""
+        return tasks.of(self.card.task, self.card.labels)
+
     def decide(self, scores: NDArray[np.float64]) -> list[str]:
         """Return the label text of each row of scores, [texts, outputs]."""
-        task = tasks.of(self.card.task, self.card.labels)
-        return task.decide(scores, self.card.thresholds)
+        return self.decides.decide(scores, self.card.thresholds)
 
     async def close(self) -> None:
         """Let the model answer what it was asked, and free its memory."""

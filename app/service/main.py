@@ -46,15 +46,15 @@ from pipeline import params as project
 from pipeline.errors import MofangError, ParamsError
 from pipeline.i18n import LANGUAGES, _, catalogue
 from pipeline.quiet import be_quiet
+from pipeline.releases import reading
 from pipeline.schema.releasing import Canary
 from pipeline.schema.serving import Serve
 from pipeline.schema.traffic import Traffic
 from pipeline.schema.watching import Alerts, Monitor
-from pipeline.traffic import database
+from pipeline.traffic import address, database
 from pipeline.traffic.entries import Event
 from pipeline.traffic.recording import Recorder
 
-DATABASE, RELEASES = "MOFANG_DATABASE_URL", "MOFANG_RELEASES"
 VERSION = "1"  # of the interface; releases have versions of their own
 IDLE = 4  # open connections for each request that may be under way
 FEWEST = 1_024  # open connections that are always allowed
@@ -163,8 +163,8 @@ def connect(params: Sections, env: Mapping[str, str], root: Path) -> Service:
     """Make all parts and let them know of each other."""
     serve, readings = params.serve, Readings()
     metrics = Metrics(readings)
-    recorder = Recorder(database.connect(env.get(DATABASE, ""), root), params.traffic, root)
-    releases = root / (env.get(RELEASES) or "releases")
+    recorder = Recorder(database.connect(env.get(address.VARIABLE, ""), root), params.traffic, root)
+    releases = reading.root(env, root)
 
     def event(kind: str, data: Mapping[str, Any]) -> None:
         recorder.put(Event(datetime.now(UTC), kind, data))
@@ -207,9 +207,12 @@ def add_demo(app: FastAPI, service: Service, root: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the service until it is told to end."""
     be_quiet()
-    parser = argparse.ArgumentParser(prog="python -m app.service", description=__doc__)
-    parser.add_argument("--host", help="instead of serve.host")
-    parser.add_argument("--port", type=int, help="instead of serve.port")
+    parser = argparse.ArgumentParser(
+        prog="python -m app.service",
+        description=str(_("Answer over HTTP with the releases that are promoted or tried.")),
+    )
+    parser.add_argument("--host", help=str(_("instead of serve.host")))
+    parser.add_argument("--port", type=int, help=str(_("instead of serve.port")))
     given = parser.parse_args(arguments)
     try:
         params = with_address(project.load(), given.host, given.port)
@@ -315,8 +318,8 @@ def run(app: FastAPI, serve: Serve, listener: socket.socket) -> None:
     """Answer until SIGINT or SIGTERM comes; what was asked before is still answered."""
     sys.setswitchinterval(SWITCH)
     allow_files(open_at_once(serve) + OTHER_FILES)
-    address, port = listener.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
     print(_("Mofang answers at http://{address}:{port}", address=shown, port=port), flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server_of(app, serve).run(sockets=[listener])

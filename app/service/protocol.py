@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.service.api import BODIES, Texts, documented, parsed
-from app.service.desk import Desk, Reply, outputs_of
+from app.service.desk import Desk, Reply
 from app.service.errors import Invalid, Json, NotThere
 from app.service.gate import visit_of
 from app.service.health import Health
@@ -205,7 +205,7 @@ def check_name(desk: Desk, name: str) -> None:
 def metadata(desk: Desk, version: str) -> dict[str, Any]:
     """Return what a version takes and gives."""
     lane = desk.lane(version)
-    outputs = outputs_of(lane)
+    outputs = lane.decides.outputs
     return {
         "name": desk.knobs.name,
         "versions": [one.version for one in desk.router.lanes()],

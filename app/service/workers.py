@@ -11,15 +11,13 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.service.line import Job, Line, Text
-from pipeline.predictor import SOME_TOKEN, BasePredictor, Predictor
+from pipeline.predictor import MASK, SOME_TOKEN, BasePredictor, Predictor
 
-MASK = "attention_mask"  # the input without which a model cannot leave padding out
 NEGLIGIBLE = 1e-3  # of a logit: how far padding may move it; other kernels move it as well
 PROBES = ("yes", "how late is it ?", "今天天气怎么样?", "the parcel that was late is here " * 5)
 WARM = ((1, 8), (4, 16))  # texts and tokens that a new model is run with once
@@ -64,14 +62,7 @@ def logits_of(predictor: BasePredictor, tokens: Sequence[Sequence[int]]) -> NDAr
     ids[there] = np.concatenate(tokens)
     if there.all() or not isinstance(predictor, Predictor):
         return predictor.forward(ids)
-    known: dict[str, Any] = {
-        "input_ids": ids,
-        MASK: there.astype(np.int64),
-        "token_type_ids": np.zeros_like(ids),
-        "position_ids": np.broadcast_to(np.arange(longest), ids.shape).copy(),
-    }
-    inputs = predictor.engine.inputs
-    return predictor.engine.run({name: known[name] for name in inputs if name in known})
+    return predictor.forward(ids, there.astype(np.int64))
 
 
 def padded_rightly(predictor: BasePredictor) -> bool:

@@ -18,7 +18,8 @@ from pipeline.predictor import Card
 
 SEMVER = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 MODEL, ORIGIN, GOLDEN, EXAMPLES = "model", "origin.json", "golden.json", "examples.json"
-README, REFERENCE, MOBILE = "README.md", "reference", "mobile"
+README, MOBILE = "README.md", "mobile"
+VARIABLE = "MOFANG_RELEASES"  # names the folder of releases, where that is another one
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Release:
         """Return texts of the test part, each with ``text`` and ``label``."""
         found: list[dict[str, str]] = loaded(self.folder / EXAMPLES)
         return found
+
+
+def root(environment: Mapping[str, str], project: Path = Path()) -> Path:
+    """Return where releases lie: where ``VARIABLE`` says, or in ``releases``.
+
+    :param project: where a relative path starts.
+    """
+    return project / (environment.get(VARIABLE) or RELEASES)
 
 
 def order(version: str) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.errors import StorageError, Text
 from pipeline.i18n import LANGUAGES, Message, _
+from pipeline.locks import held
 from pipeline.releases import golden
 from pipeline.releases.ledger import STATE, Block, Canary, Event, State, What, Why, say
 from pipeline.releases.reading import RELEASES, Release, folder_of, read, versions
@@ -227,15 +228,11 @@ def changing(root: Path) -> Iterator[State]:
     :raises BusyError: if somebody else holds it for half a minute.
     :raises StorageError: if the folder cannot be written.
     """
-    from filelock import FileLock, Timeout
-
+    told = _("another change for {seconds} seconds", seconds=SECONDS_TO_WAIT)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / LOCK, timeout=SECONDS_TO_WAIT):
+        with held(root / LOCK, busy(root, told), SECONDS_TO_WAIT):
             yield State.read(root)
-    except Timeout:
-        told = _("another change for {seconds} seconds", seconds=SECONDS_TO_WAIT)
-        raise busy(root, told) from None
     except OSError as error:
         raise StorageError.at(
             root,

@@ -21,6 +21,7 @@ from pipeline.artifacts import MANIFEST, METRICS, OPTIMIZE, TEST
 from pipeline.errors import BusyError, GateError, words
 from pipeline.evaluation import card
 from pipeline.i18n import LANGUAGES, _
+from pipeline.locks import held
 from pipeline.predictor import Predictor
 from pipeline.quiet import be_quiet
 from pipeline.releases import choosing, gate, golden, repository, state
@@ -268,17 +269,13 @@ def only_maker(root: Path) -> Iterator[None]:
 
     :raises BusyError: if somebody else holds it.
     """
-    from filelock import FileLock, Timeout
-
+    busy = BusyError.at(
+        root / LOCK,
+        found=_("another release being made"),
+        allowed=_("one at a time"),
+        fix=_("Wait until the other program is done, then try again."),
+    )
     root.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(root / LOCK, timeout=0):
-            sweep(root)
-            yield
-    except Timeout:
-        raise BusyError.at(
-            root / LOCK,
-            found=_("another release being made"),
-            allowed=_("one at a time"),
-            fix=_("Wait until the other program is done, then try again."),
-        ) from None
+    with held(root / LOCK, busy):
+        sweep(root)
+        yield

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from pipeline import artifacts
 from pipeline.errors import BusyError, Text
 from pipeline.i18n import _
+from pipeline.locks import held
 from pipeline.sources import database, growing, reading, snapshots, sql
 from pipeline.sources.delivery import Count, Delivery, Row, problem
 from pipeline.sources.snapshots import Taken
@@ -121,23 +122,15 @@ def take(source: Wanted, state: snapshots.State, count: Count) -> Taken:
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """Keep other runs from collecting the same source during the block."""
-    from filelock import FileLock, Timeout
-
+    busy = BusyError.at(
+        snapshots.SNAPSHOTS / name,
+        found=_("another run that collects this source"),
+        allowed=_("one run at a time"),
+        fix=_("Wait until it ends, then start again."),
+    )
     artifacts.WORK.mkdir(exist_ok=True)
-    lock = FileLock(artifacts.WORK / f"collect-{name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BusyError.at(
-            snapshots.SNAPSHOTS / name,
-            found=_("another run that collects this source"),
-            allowed=_("one run at a time"),
-            fix=_("Wait until it ends, then start again."),
-        ) from None
-    try:
+    with held(artifacts.WORK / f"collect-{name}.lock", busy):
         yield
-    finally:
-        lock.release()
 
 
 def definition(feed: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine
 
-from pipeline.errors import DataError, MofangError, Text, words
-from pipeline.i18n import _, current_language
+from pipeline.console import Commands, table
+from pipeline.errors import DataError, MofangError, Text
+from pipeline.i18n import _
 from pipeline.params import load
 from pipeline.traffic import database, privacy, reading, sweeping
 from pipeline.traffic.address import VARIABLE
@@ -31,7 +30,7 @@ TITLES = {
 }
 
 
-def show(engine: Engine) -> None:
+def show(engine: Engine, _wanted: argparse.Namespace) -> None:
     """Print what the database holds."""
     found = reading.summary(engine)
     rows: list[tuple[Text, str]] = [
@@ -40,24 +39,12 @@ def show(engine: Engine) -> None:
     rows.append((_("size"), f"{found['bytes'] / sweeping.MEGABYTE:,.1f} MB"))
     for title, at in ((_("oldest request"), found["oldest"]), (_("newest"), found["newest"])):
         rows.append((title, "–" if at is None else at.isoformat(timespec="seconds")))
-    printed(_("Traffic"), ("", _("rows")), rows)
+    table(_("Traffic"), ("", _("rows")), rows, numbers=True)
     versions = [
         (version or _("none answered"), f"{one['requests']:,}", f"{one['texts']:,}")
         for version, one in found["versions"].items()
     ]
-    printed(_("By release"), ("", _("requests"), _("texts")), versions)
-
-
-def printed(title: Text, header: Sequence[Text], rows: Sequence[Sequence[Text]]) -> None:
-    """Print a table in the reader's language."""
-    language = current_language()
-    table = Table(title=words(title, language), title_justify="left", title_style="bold")
-    for at, column in enumerate(header):
-        table.add_column(words(column, language), justify="right" if at else "left")
-    for row in rows:
-        table.add_row(*(words(cell, language) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
-    console.print(table)
+    table(_("By release"), ("", _("requests"), _("texts")), versions, numbers=True)
 
 
 def forget(engine: Engine, wanted: argparse.Namespace) -> None:
@@ -81,48 +68,43 @@ def forget(engine: Engine, wanted: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
-def sweep(engine: Engine) -> None:
+def sweep(engine: Engine, _wanted: argparse.Namespace) -> None:
     """Delete what is too old or too much."""
     count = sweeping.sweep(engine, load().traffic, datetime.now(UTC))
     print(_("Deleted: {rows} rows that were too old or too much.", rows=count))
 
 
-def arguments() -> argparse.ArgumentParser:
+def commands() -> Commands:
     """Return what the command line may hold."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.traffic",
-        description=str(_("Look at what the service wrote down about requests, or delete it.")),
+    made = Commands(
+        "pipeline.traffic", _("Look at what the service wrote down about requests, or delete it.")
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("show", help=str(_("how much there is, and from when")))
-    commands.add_parser("sweep", help=str(_("delete what is too old or too much, now")))
-    one = commands.add_parser("forget", help=str(_("delete a request, or all of a client")))
+    made.add("show", opened(show), help=_("how much there is, and from when"))
+    made.add("sweep", opened(sweep), help=_("delete what is too old or too much, now"))
+    one = made.add("forget", opened(forget), help=_("delete a request, or all of a client"))
     which = one.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="?", help=str(_("of the request, as its answer names it")))
     which.add_argument("--client", help=str(_("as it names itself, or its key's name or address")))
-    return parser
+    return made
 
 
-def main(words_given: Sequence[str] | None = None) -> None:
-    """Do what the command line asks for.
+def opened(
+    does: Callable[[Engine, argparse.Namespace], None],
+) -> Callable[[argparse.Namespace], None]:
+    """Return what opens the database, does it and closes the database."""
 
-    :raises MofangError: if that cannot be done.
-    """
-    wanted = arguments().parse_args(words_given)
-    engine = database.open(os.environ.get(VARIABLE, ""), Path())
-    try:
-        if wanted.command == "show":
-            show(engine)
-        elif wanted.command == "sweep":
-            sweep(engine)
-        else:
-            forget(engine, wanted)
-    finally:
-        engine.dispose()
+    def done(wanted: argparse.Namespace) -> None:
+        engine = database.open(os.environ.get(VARIABLE, ""), Path())
+        try:
+            does(engine, wanted)
+        finally:
+            engine.dispose()
+
+    return done
 
 
 if __name__ == "__main__":
     try:
-        main()
+        commands().run()
     except MofangError as error:
         sys.exit(str(error))

@@ -71,7 +71,9 @@ class Rows:
 
     def size(self, texts: Sequence[str]) -> int:
         """Return about how many bytes the answers to texts take in the database."""
-        each = PREDICTION_BYTES + (256 if self.features else 0)
+        from pipeline.watching.textdrift import BUCKETS
+
+        each = PREDICTION_BYTES + (BUCKETS if self.features else 0)
         size = each * len(texts)
         if self.knobs.text != "none":
             size += sum(

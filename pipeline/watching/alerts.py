@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.console import plain
 from pipeline.errors import DataError, Problem, StorageError
 from pipeline.i18n import LANGUAGES, Message, _
 from pipeline.schema.watching import Alerts as Knobs
@@ -338,12 +339,3 @@ def listed(engine: Engine, since: datetime) -> list[dict[str, Any]]:
         }
         for one in reversed(journal.read(engine, (ALERT,), since=since))
     ]
-
-
-def plain(text: str, most: int) -> str:
-    """Return a text on one line, without what cannot be seen and could forge or turn around words.
-
-    Labels and names come from data, and what reads an alert may be a terminal or a mail header.
-    """
-    line = "".join(one if one.isprintable() else " " for one in text)
-    return line if len(line) <= most else line[: most - 1] + "…"

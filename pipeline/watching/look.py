@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import artifacts
 from pipeline.errors import BusyError, MofangError
 from pipeline.i18n import LANGUAGES, Message, _
+from pipeline.locks import held
 from pipeline.schema.watching import Alerts, Monitor
 from pipeline.watching import (
     alerts,
@@ -128,19 +129,15 @@ def only_one() -> Iterator[None]:
 
     :raises BusyError: if another one does.
     """
-    from filelock import FileLock, Timeout
-
+    busy = BusyError.at(
+        LOCK,
+        found=_("another look under way"),
+        allowed=_("one at a time"),
+        fix=_("Wait until it is done; the service looks by itself."),
+    )
     LOCK.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        with FileLock(LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise BusyError.at(
-            LOCK,
-            found=_("another look under way"),
-            allowed=_("one at a time"),
-            fix=_("Wait until it is done; the service looks by itself."),
-        ) from None
+    with held(LOCK, busy):
+        yield
 
 
 @contextlib.contextmanager

@@ -26,13 +26,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import artifacts
+from pipeline import artifacts, locks
+from pipeline.console import plain
 from pipeline.errors import BusyError, DataError, ParamsError, StorageError
 from pipeline.i18n import LANGUAGES, Message, _
 from pipeline.params import read_bytes
 from pipeline.schema.watching import Proposal as Knobs
 from pipeline.watching import changing, journal, selecting
-from pipeline.watching.alerts import plain
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -218,21 +218,17 @@ def held(name: str) -> Iterator[Content]:
 
     :raises BusyError: if somebody does.
     """
-    from filelock import FileLock, Timeout
-
     path = path_of(name)
     if not path.is_file():
         raise unknown(name)
-    try:
-        with FileLock(FOLDER / f".{name}.lock", timeout=SECONDS_TO_WAIT):
-            yield read(name)
-    except Timeout:
-        raise BusyError.at(
-            path,
-            found=_("somebody else working on it"),
-            allowed=_("one at a time"),
-            fix=_("Wait until the other command is done."),
-        ) from None
+    busy = BusyError.at(
+        path,
+        found=_("somebody else working on it"),
+        allowed=_("one at a time"),
+        fix=_("Wait until the other command is done."),
+    )
+    with locks.held(FOLDER / f".{name}.lock", busy, SECONDS_TO_WAIT):
+        yield read(name)
 
 
 def step(

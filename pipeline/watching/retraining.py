@@ -15,15 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.console import plain
 from pipeline.errors import BusyError, GateError
 from pipeline.i18n import Message, _
+from pipeline.locks import held
 from pipeline.watching import journal, proposal
-from pipeline.watching.alerts import plain
 from pipeline.watching.proposal import (
     APPROVED,
     CANARY,
     LABELLING,
-    OVER,
     PROMOTED,
     RELEASED,
     ROLLED_BACK,
@@ -178,20 +178,15 @@ def only_one(name: str) -> Iterator[None]:
 
     :raises BusyError: if another one does.
     """
-    from filelock import FileLock, Timeout
-
-    path = proposal.path_of(name)
     proposal.read(name)
-    try:
-        with FileLock(proposal.FOLDER / f".{name}.run.lock", timeout=0):
-            yield
-    except Timeout:
-        raise BusyError.at(
-            path,
-            found=_("its steps under way already"),
-            allowed=_("one run at a time"),
-            fix=_("Wait until it is done; its log grows below {folder}.", folder=proposal.FOLDER),
-        ) from None
+    busy = BusyError.at(
+        proposal.path_of(name),
+        found=_("its steps under way already"),
+        allowed=_("one run at a time"),
+        fix=_("Wait until it is done; its log grows below {folder}.", folder=proposal.FOLDER),
+    )
+    with held(proposal.FOLDER / f".{name}.run.lock", busy):
+        yield
 
 
 def settle(engine: Engine, now: datetime, releases: Path) -> list[Content]:
@@ -224,8 +219,3 @@ def settle(engine: Engine, now: datetime, releases: Path) -> list[Content]:
                      name=ROLLED_BACK, note=say(event.why, "en") if event else "")
             )  # fmt: skip
     return found
-
-
-def is_open() -> bool:
-    """Return whether a proposal is not over yet."""
-    return any(one["state"] not in OVER for one in proposal.every())

@@ -55,7 +55,7 @@ def filled(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def command(*words: str) -> None:
-    annotation.arguments().parse_args(words).does(annotation.arguments().parse_args(words))
+    annotation.commands().run(words)
 
 
 def test_lines_are_added_once_and_stay_as_they_are(path: Path) -> None:

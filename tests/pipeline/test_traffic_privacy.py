@@ -236,25 +236,25 @@ def test_the_program_shows_sweeps_and_forgets(
 ) -> None:
     monkeypatch.setattr(program, "load", lambda: type("Params", (), {"traffic": knobs()}))
     write(engine, entry(1), entry(2, at=datetime.now(UTC)), entry(3, client="bert"))
-    program.main(["show"])
+    program.commands().run(["show"])
     shown = capsys.readouterr().out
     assert "requests" in shown
     assert "1.0.0" in shown
     assert "2026-11-23T12:00:01+00:00" in shown
-    program.main(["forget", "--client", "bert"])
+    program.commands().run(["forget", "--client", "bert"])
     assert "1 requests, 1 answers" in capsys.readouterr().out
-    program.main(["forget", "request-000001"])
+    program.commands().run(["forget", "request-000001"])
     assert counts(engine)["requests"] == 1
     with pytest.raises(DataError, match="nothing of that name"):
-        program.main(["forget", "request-000001"])
-    program.main(["sweep"])
+        program.commands().run(["forget", "request-000001"])
+    program.commands().run(["sweep"])
     assert "0 rows" in capsys.readouterr().out
 
 
 def test_the_program_shows_an_empty_database(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program.main(["show"])
+    program.commands().run(["show"])
     assert "–" in capsys.readouterr().out
 
 
@@ -263,4 +263,4 @@ def test_the_program_takes_one_of_a_request_and_a_client(
 ) -> None:
     for words in (["forget"], ["forget", "a", "--client", "b"], []):
         with pytest.raises(SystemExit):
-            program.main(words)
+            program.commands().run(words)
