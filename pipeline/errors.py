@@ -14,9 +14,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from numbers import Integral, Real
+from typing import Any, Self
 
 from pipeline.i18n import Message, _, current_language
 
@@ -90,3 +91,42 @@ class BusyError(MofangError):
 
 class StorageError(MofangError):
     """The disk is full or refuses to be written."""
+
+
+def packed(error: MofangError) -> dict[str, Any]:
+    """Return an error as JSON holds it; its texts are put into words by who reads them."""
+    problems = [
+        {name: packed_text(getattr(one, name)) for name in Problem.__dataclass_fields__}
+        for one in error.problems
+    ]
+    return {"error": type(error).__name__, "problems": problems}
+
+
+def packed_text(text: object) -> Any:
+    """Return a text, or a value of one, as JSON holds it; numbers stay numbers, to be formatted."""
+    if isinstance(text, Message):
+        values = {name: packed_text(value) for name, value in text.values.items()}
+        return {"text": text.text, "values": values}
+    if isinstance(text, str | bool):
+        return text
+    if isinstance(text, Integral):
+        return int(text)
+    return float(text) if isinstance(text, Real) else str(text)
+
+
+def unpacked(answer: Mapping[str, Any]) -> MofangError:
+    """Return the error that ``packed`` was given."""
+    known = {kind.__name__: kind for kind in MofangError.__subclasses__()}
+    problems = [
+        Problem(one["where"], *(unpacked_text(one[name]) for name in ("found", "allowed", "fix")))
+        for one in answer["problems"]
+    ]
+    return known.get(answer["error"], MofangError)(*problems)
+
+
+def unpacked_text(text: Any) -> Text:
+    """Return the text that ``packed_text`` was given."""
+    if not isinstance(text, dict):
+        found: str = text
+        return found
+    return Message(text["text"], {key: unpacked_text(one) for key, one in text["values"].items()})

@@ -38,6 +38,7 @@ from pipeline.modeling import checkpoints, proposing, ranges, tuning
 from pipeline.params import Params, check, load, shown
 from pipeline.progress import Progress
 from pipeline.quiet import be_quiet
+from pipeline.stage import note
 from pipeline.tasks import task as tasks
 from pipeline.tasks.base import LOSS
 
@@ -386,6 +387,7 @@ if __name__ == "__main__":
     try:
         main()
     except MofangError as error:
+        note(error)
         sys.exit(str(error))
     except KeyboardInterrupt:
         print(_("Stopped. Start it again to go on."), file=sys.stderr)

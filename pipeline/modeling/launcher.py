@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import read_json, write_json
-from pipeline.errors import ModelError, ParamsError
+from pipeline.errors import ModelError, ParamsError, unpacked
 from pipeline.i18n import _
 from pipeline.modeling import checkpoints
 from pipeline.records.shards import die_with_parent
@@ -232,8 +232,6 @@ def follow(folder: Path, variables: Mapping[str, str]) -> int:
 
 def failed(folder: Path, status: int) -> Exception:
     """Return the error that ended the workers: the first that one of them noted."""
-    from pipeline.sources.child import unpacked
-
     if (folder / ERROR).exists():
         return unpacked(read_json(folder / ERROR))
     known = read_json(folder / STATUS)["exitcode"] if (folder / STATUS).exists() else status

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import MANIFEST, read_json
-from pipeline.errors import ModelError, MofangError
+from pipeline.errors import ModelError, MofangError, packed
 from pipeline.i18n import _
 from pipeline.modeling import checkpoints, launcher
+from pipeline.quiet import be_quiet, leave
 from pipeline.records.shards import die_with_parent
-from pipeline.sources.child import leave, packed
 
 SECONDS_TO_BE_ENDED = 5.0  # torchrun looks ten times a second whether a process failed
 
@@ -155,7 +155,5 @@ def unexpected(error: Exception) -> ModelError:
 
 
 if __name__ == "__main__":
-    from pipeline.quiet import be_quiet
-
     be_quiet()
     leave(main(Path(sys.argv[1])))

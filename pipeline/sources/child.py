@@ -21,10 +21,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import MofangError, Problem, SourceError, StorageError, Text
-from pipeline.i18n import Message, _
+from pipeline.errors import MofangError, SourceError, StorageError, packed
+from pipeline.i18n import _
+from pipeline.quiet import be_quiet, leave
 from pipeline.records.shards import die_with_parent
 from pipeline.sources.delivery import MEGABYTE, Delivery, Row, too_large
 from pipeline.sources.kinds import OPENERS
@@ -57,16 +58,6 @@ def main(folder: Path) -> int:
         answer = packed(named(error, job))
     (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
     return 0
-
-
-def leave(status: int) -> NoReturn:
-    """End the process at once: what a library left running may abort it while Python takes leave.
-
-    Everything that was to be kept is on disk by then, and closed.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def confine(job: dict[str, Any]) -> None:
@@ -224,43 +215,6 @@ def named(error: Exception, job: dict[str, Any]) -> MofangError:
     )
 
 
-def packed(error: MofangError) -> dict[str, Any]:
-    """Return an error as JSON holds it; its texts are put into words by who reads them."""
-    problems = [
-        {name: packed_text(getattr(one, name)) for name in ("where", "found", "allowed", "fix")}
-        for one in error.problems
-    ]
-    return {"error": type(error).__name__, "problems": problems}
-
-
-def packed_text(text: object) -> Any:
-    """Return a text or a value as JSON holds it."""
-    if isinstance(text, Message):
-        values = {name: packed_text(value) for name, value in text.values.items()}
-        return {"text": text.text, "values": values}
-    return text if isinstance(text, str | int | float) else str(text)
-
-
-def unpacked(answer: dict[str, Any]) -> MofangError:
-    """Return the error that ``packed`` was given."""
-    known = {kind.__name__: kind for kind in MofangError.__subclasses__()}
-    problems = [
-        Problem(one["where"], *(unpacked_text(one[name]) for name in ("found", "allowed", "fix")))
-        for one in answer["problems"]
-    ]
-    return known[answer["error"]](*problems)
-
-
-def unpacked_text(text: Any) -> Text:
-    """Return the text that ``packed_text`` was given."""
-    if not isinstance(text, dict):
-        found: str = text
-        return found
-    return Message(text["text"], {key: unpacked_text(one) for key, one in text["values"].items()})
-
-
 if __name__ == "__main__":
-    from pipeline.quiet import be_quiet
-
     be_quiet()
     leave(main(Path(sys.argv[1])))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import SourceError, Text
+from pipeline.errors import SourceError, Text, unpacked
 from pipeline.i18n import _
 from pipeline.sources import child
 from pipeline.sources.delivery import MEGABYTE
@@ -46,7 +46,7 @@ def read(source: Any, folder: Path, limits: dict[str, int], watch: Watch) -> dic
         raise ended(source.name, status, limits)
     answer: dict[str, Any] = json.loads((folder / child.ANSWER).read_text(encoding="utf-8"))
     if "error" in answer:
-        raise child.unpacked(answer)
+        raise unpacked(answer)
     return answer
 
 

@@ -26,7 +26,7 @@ from openpyxl import Workbook
 
 from pipeline import artifacts
 from pipeline.collect import collect
-from pipeline.errors import GateError, MofangError, SourceError
+from pipeline.errors import GateError, MofangError, SourceError, packed, unpacked
 from pipeline.i18n import _
 from pipeline.records import writing
 from pipeline.sources import child, merging
@@ -376,7 +376,7 @@ def test_tables_batches_and_dictionaries_are_taken(tmp_path: Path) -> None:
 def test_an_error_survives_the_way_to_the_parent(kind: type[MofangError]) -> None:
     found = _("byte 0x{byte:02X}, which is not {encoding}", byte=7, encoding=_("a link {x}", x="{"))
     error = kind.at(Path("a"), found=found, allowed="utf-8", fix=_("Check the download."))
-    told = child.unpacked(json.loads(json.dumps(child.packed(error))))
+    told = unpacked(json.loads(json.dumps(packed(error))))
     assert type(told) is kind
     for language in ("en", "zh"):
         assert told.render(language) == error.render(language)

@@ -27,7 +27,7 @@ COLUMNS = {"text": "text", "label": "label", "group": None, "created_at": None, 
 READ = """
 import json, sys
 from types import SimpleNamespace as N
-from pipeline.quiet import be_quiet
+from pipeline.quiet import be_quiet, leave
 from pipeline.errors import SourceError
 be_quiet()
 from pipeline.sources import child, hub
@@ -41,7 +41,7 @@ for wanted in json.loads(sys.argv[1]):
     except SourceError as error:
         answers.append(error.render("en"))
 print(json.dumps(answers))
-child.leave(0)
+leave(0)
 """
 
 
