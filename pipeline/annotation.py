@@ -115,7 +115,8 @@ def write(path: Path, content: bytes) -> None:
                 raise
         finally:
             os.close(handle)
-        artifacts.sync(path.parent)
+        if not size:  # a new name; an old one is on the disk already
+            artifacts.sync(path.parent)
 
 
 def set_torn_aside(path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
@@ -15,6 +15,13 @@ from pipeline.artifacts import PARAMS, write_bytes
 from pipeline.errors import ParamsError
 from pipeline.i18n import _
 from pipeline.params import check, decode, find, parse, read_bytes
+
+SMALL = 1e-3  # smaller numbers are written with an exponent
+PLAIN = re.compile(
+    r"[A-Za-z_\u4e00-\u9fff]([\w\u4e00-\u9fff ./+()=<>%*-]*[\w\u4e00-\u9fff./+()%*])?"
+    r"|\d+\.\d+\.\d+"  # a version
+)
+WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # which YAML takes for others
 
 
 def save_value(where: str, value: Any, path: Path = PARAMS) -> None:
@@ -81,19 +88,50 @@ def end_of(text: str, node: Node) -> int:
 
 
 def written(value: Any) -> str:
-    """Return a value as YAML on one line, so that it fits wherever another one stood."""
-    if isinstance(value, str) and (needs_quotes(value) or not value.isprintable()):
-        return f'"{"".join(map(escaped, value))}"'
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**20, True
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    target = io.StringIO()
+    """Return a value as YAML on one line, so that it fits wherever another one stood.
+
+    It fits between brackets too, and readers of YAML 1.1 see the same texts and numbers.
+
+    :raises ValueError: for what YAML cannot hold.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)  # Python refuses numbers of thousands of digits with a ValueError
+    if isinstance(value, float):
+        return number(value)
     if isinstance(value, str):
-        # As an entry of a list: between brackets a comma needs quotes, which elsewhere do no harm.
-        yaml.dump([value], target)
-        return target.getvalue().strip()[1:-1]
-    yaml.dump(value, target)
-    return re.sub(r"\n(\.\.\.\n?)?$", "", target.getvalue())
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{quoted(str(name))}: {written(one)}" for name, one in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    raise ValueError(type(value).__name__)
+
+
+def number(value: float) -> str:
+    """Return a number as people write it: 1e-5, neither 1e-05 nor 0.00001; 0.7; 5.0.
+
+    :raises ValueError: for what is no finite number.
+    """
+    text = repr(float(value))
+    if text.lstrip("-") in ("nan", "inf"):
+        raise ValueError(text)
+    if "e" not in text and not 0 < abs(value) < SMALL:
+        return text
+    return f"{Decimal(text).normalize():e}".replace("e+", "e")
+
+
+def quoted(text: str) -> str:
+    """Return a text as it can stand anywhere, plain where no reader takes it for something else."""
+    if PLAIN.fullmatch(text) and text.lower() not in WORDS:
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return f'"{"".join(map(escaped, text))}"'
 
 
 def escaped(character: str) -> str:
@@ -103,8 +141,3 @@ def escaped(character: str) -> str:
     if character.isprintable():
         return character
     return f"\\U{ord(character):08x}"
-
-
-def needs_quotes(text: str) -> bool:
-    """Return whether other readers of YAML would take this text for a switch."""
-    return text.lower() in {"yes", "no", "on", "off", "y", "n"}
