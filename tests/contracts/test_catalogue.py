@@ -30,6 +30,21 @@ WITHOUT_CHINESE = {  # the same in every language
     "ms",
     "kB",
     "percent",
+    "Krippendorff's alpha",
+    "Cohen's kappa",
+    "p95",
+    "%",
+    "CO₂",
+    "GPU",
+    "GPU {number}",
+    "Git",
+    "Python",
+    "{id}: {state}, {ago}",
+    "{action} ({user})",
+    "{stage}: {figure}",
+    "{title} · {count}",
+    "{reason} ({count})",
+    "{figure}{group} {sign} {bound}: {found}, {state}",
 }
 REPAIR = "run python -m tests.contracts.messages, then translate in mofang.po"
 

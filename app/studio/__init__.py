@@ -1,0 +1,1 @@
+"""The studio: everything a non-engineer needs, in the browser."""

@@ -1,0 +1,1 @@
+"""Forms that come from the schema of ``params.yaml``, and the page that starts a project."""

@@ -1,0 +1,1 @@
+"""What people plan: goal, needs, schedule, resources, budget and risks, in ``project.yaml``."""
