@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from tests.e2e.studio_browser import Browser, driving, launched
 from tests.helpers import ROOT
 
 
@@ -42,6 +45,20 @@ def serving(released: Path, tmp_path: Path) -> Path:
     """A folder of its own in which release 1.0.0 is stable."""
     shutil.copytree(released / "releases", tmp_path / "releases")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Any]:
+    """What starts browsers."""
+    with driving() as made:
+        yield made
+
+
+@pytest.fixture
+def browser(playwright: Any) -> Iterator[Browser]:
+    """A real browser, for tests that are marked ``needs_browser``."""
+    with launched(playwright) as made:
+        yield made
 
 
 def outside(folder: Path) -> dict[str, str]:
