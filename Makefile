@@ -5,8 +5,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-optimize \
-        bench-fewshot bench-estimate bench-imports bench-data bench-serve bench-drift \
-        serve clean
+        bench-fewshot bench-estimate bench-imports bench-data bench-serve bench-drift bench-studio \
+        serve studio pictures clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
@@ -32,6 +32,9 @@ docs: .venv/tested               ## what README and catalogue take from dvc.yaml
 
 serve: .venv/ready               ## answer over HTTP with the promoted release, on 127.0.0.1:8000
 	python -m app.service
+
+studio: .venv/ready              ## data to watched service in the browser, on 127.0.0.1:8501
+	python -m app.studio
 
 bench-predictor: .venv/ready     ## cold start and memory beside transformers, after `make run`
 	python -m benchmarks.predictor
@@ -62,6 +65,9 @@ bench-serve: .venv/ready .venv-litserve/ready   ## the service under load, besid
 
 bench-drift: .venv/ready         ## false alarms and found changes over 200 windows of each data set
 	python -m benchmarks.drift
+
+bench-studio: .venv/tested       ## how fast every page of the studio answers
+	python -m benchmarks.studio
 
 clean:                           ## remove the environment and work files; data and models stay
 	rm -rf .venv .venv-bench .venv-fewshot .venv-litserve work .pytest_cache .mypy_cache .ruff_cache
