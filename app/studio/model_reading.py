@@ -29,23 +29,12 @@ SHORT: dict[str, Text] = {  # names for a small place
     "mae": _("mean error, absolute"),
     "subset_accuracy": _("exact match"),
 }
-BASELINES: dict[str, Text] = {
-    "majority": _("the most frequent answer"),
-    "logistic_regression": _("logistic regression on words"),
-    "linear_svc": _("linear support vectors on words"),
-    "frozen": _("frozen encoder, new head"),
-}
 
 
 def smaller_is_better(figure: str, report: Report | None = None) -> bool:
     """Return whether less of a figure is better, as the report says it where it does."""
     told = (report or {}).get("smaller_is_better")
     return figure in (SMALLER_IS_BETTER if told is None else told)
-
-
-def baseline(name: str) -> Text:
-    """Return what a baseline is called."""
-    return BASELINES.get(name, name)
 
 
 def gate_rows(judged: Sequence[Mapping[str, Any]], strongest: str | None = None) -> list[Row]:
@@ -65,7 +54,7 @@ def gate_row(one: gates.Verdict, strongest: str | None) -> Row:
     beats = one.sign in ("<", ">") and strongest is not None
     asked: Text = f"{SIGNS.get(one.sign, one.sign)} {one.bound:.4g}"
     if beats:
-        asked = _("{asked}, of: {baseline}", baseline=baseline(str(strongest)), asked=asked)
+        asked = _("{asked}, of: {baseline}", baseline=naming.baseline(str(strongest)), asked=asked)
     state = SKIPPED if one.skipped else PASSED if one.passed else FAILED
     fix: Text = ""
     if state == FAILED:
@@ -183,7 +172,7 @@ def baseline_rows(
     :param figures: baseline → figures.
     """
     rows: list[Row] = [
-        {"name": name, "kind": baseline(name), "value": one.get(main), "model": False}
+        {"name": name, "kind": naming.baseline(name), "value": one.get(main), "model": False}
         for name, one in figures.items()
     ]
     if model is not None:

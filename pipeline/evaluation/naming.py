@@ -46,6 +46,13 @@ FIGURES: dict[str, Message] = {
     "records": _("records"),
 }
 
+BASELINES: dict[str, Message] = {
+    "majority": _("the most frequent answer"),
+    "logistic_regression": _("logistic regression on words"),
+    "linear_svc": _("linear support vectors on words"),
+    "frozen": _("frozen encoder, new head"),
+}
+
 EXPLAINED: dict[str, Message] = {
     "accuracy": _("How many of all answers are right."),
     "balanced_accuracy": _("The mean of the labels' recalls: a rare label counts as much as a "
@@ -98,6 +105,11 @@ GROUPS: dict[str, Message] = {
 }
 OWN = ("difficulty",)  # columns whose groups Mofang names itself; in others only those in brackets
 BAND = re.compile(r"(?:(below|from) (\S+)|(\S+) to (\S+)|all)")
+
+
+def baseline(name: str) -> Text:
+    """Return what a cheap model is called."""
+    return BASELINES.get(name, name)
 
 
 def figure(name: str) -> Text:

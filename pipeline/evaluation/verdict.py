@@ -59,7 +59,8 @@ def worth(report: Report) -> Message:
     """Return whether the model earns its price beside the best cheap model."""
     told = report["worth_it"]
     low, high = told["difference"]
-    values = {"figure": naming.figure(told["figure"]), "baseline": told["baseline"],
+    values = {"figure": naming.figure(told["figure"]),
+              "baseline": naming.baseline(told["baseline"]),
               "low": f"{low:+.3f}", "high": f"{high:+.3f}"}  # fmt: skip
     if told["answer"] == "yes":
         return _("It is worth its price: it is ahead of the best cheap model, {baseline} "

@@ -53,8 +53,8 @@ def test_a_verdict_in_plain_words() -> None:
     assert said_of() == [
         "Of 100 texts that it has never seen, the model answers about 90 right "
         "(95% interval 86 to 94, from 200 records).",
-        "It is worth its price: it is ahead of the best cheap model, linear_svc "
-        "(difference in macro-F1: +0.050 to +0.120).",
+        "It is worth its price: it is ahead of the best cheap model, linear support vectors "
+        "on words (difference in macro-F1: +0.050 to +0.120).",
         "Its weakest label is dog: it finds 75 of 100 such texts, and of 100 that it calls so "
         "80 are.",
         "It is clearly weaker where source is shop: accuracy 0.700 instead of 0.900 (60 records).",
@@ -70,9 +70,9 @@ def test_a_verdict_in_plain_words() -> None:
     ("changes", "part"),
     [
         ({"worth_it": {"answer": "no", "figure": "macro_f1", "baseline": "majority",
-                       "difference": [-0.1, 0.0]}}, "It is not worth its price: majority"),
+                       "difference": [-0.1, 0.0]}}, "not worth its price: the most frequent"),
         ({"worth_it": {"answer": "unclear", "figure": "macro_f1", "baseline": "majority",
-                       "difference": [-0.1, 0.1]}}, "is not certain: beside majority"),
+                       "difference": [-0.1, 0.1]}}, "not certain: beside the most frequent answer"),
         ({"figures": {"accuracy": 0.9, "ece": 0.10}}, "roughly right: they are 10.0 points off"),
         ({"figures": {"accuracy": 0.9, "ece": 0.11}}, "Do not rely on its confidences"),
         ({"robustness": {"case": {"same_answer": 0.95}}}, "It is steady: even with changed case"),

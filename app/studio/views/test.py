@@ -58,7 +58,7 @@ def verdict(folder: Path, report: Mapping[str, Any]) -> None:
     beside = _("{records} records, {confidence} intervals; the change is over the best cheap "
                "model: {baseline}.", records=report["records"],
                confidence=percent(report["confidence"], 0),
-               baseline=model_reading.baseline(report["strongest"]))  # fmt: skip
+               baseline=naming.baseline(report["strongest"]))  # fmt: skip
     drawing.headlines(rows, beside)
     cheap(report)
     drawing.all_figures(rows, key="test_figures")
@@ -154,7 +154,7 @@ def more_data(report: Mapping[str, Any]) -> None:
     chart = model_plots.learning_curve(told["points"], told.get("doubled"), title)
     charts.show(chart, text, key="test_learning_curve")
     text = _("Told by the cheap model {model} on the validation part: the shape of the curve "
-             "counts, not its height.", model=model_reading.baseline(told["model"]))  # fmt: skip
+             "counts, not its height.", model=naming.baseline(told["model"]))  # fmt: skip
     st.caption(say(text))
 
 

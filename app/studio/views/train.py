@@ -168,7 +168,7 @@ def worth(project: Project) -> None:
     values = {
         "model": number(report["model"]),
         "baseline": number(report["baseline"]),
-        "kind": model_reading.baseline(report["strongest_baseline"]),
+        "kind": naming.baseline(report["strongest_baseline"]),
         "figure": naming.figure(figure),
     }
     if report["worth_it"]:

@@ -43,7 +43,7 @@ def judged(project: Project, report: dict[str, Any]) -> None:
     rows = model_reading.validation_figures(reading.metrics(project, STAGE) or {}, report)
     beside = _("{records} records; the change is over the best cheap model: {baseline}.",
                records=report["records"],
-               baseline=model_reading.baseline(str(report.get("strongest"))))  # fmt: skip
+               baseline=naming.baseline(str(report.get("strongest"))))  # fmt: skip
     st.subheader(say(_("How good it is")), anchor=False)
     drawing.headlines(rows, beside)
     drawing.all_figures(rows, key="validate_figures")
