@@ -54,11 +54,19 @@ def playwright() -> Iterator[Any]:
         yield made
 
 
-@pytest.fixture
-def browser(playwright: Any) -> Iterator[Browser]:
-    """A real browser, for tests that are marked ``needs_browser``."""
+@pytest.fixture(scope="module")
+def shared_browser(playwright: Any) -> Iterator[Browser]:
+    """A real browser of all tests of a module."""
     with launched(playwright) as made:
         yield made
+
+
+@pytest.fixture
+def browser(shared_browser: Browser) -> Iterator[Browser]:
+    """A browser without tabs, for tests that are marked ``needs_browser``; it keeps its files."""
+    yield shared_browser
+    for page in [one for some in shared_browser.inner.contexts for one in some.pages]:
+        page.close()
 
 
 def outside(folder: Path) -> dict[str, str]:

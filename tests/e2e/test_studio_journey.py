@@ -158,9 +158,12 @@ def run_and_come_back(browser: Browser, reader: Reader, folder: Path) -> Reader:
     reader.press("runs_start")
     reader.wait(lambda: reader.sees("runs_stop"), 15.0, "a run that works")
     reader.wait(lambda: "Running stage 'clean'" in reader.text, 60.0, "its log")
-    reader.page.context.close()
+    reader.page.close()
     again = finds(browser, reader.address)
     assert newest(folder).works, "it was over before it was found"
+    again.page.goto("about:blank")  # nobody looks, until the last stage
+    again.wait(partial(reaches, folder, "optimize"), 420.0, "the last stage")
+    again.open("runs")
     again.wait(lambda: not newest(folder).works, 420.0, "the end of the run")
     assert newest(folder).state == "done", newest(folder).log.read_text()
     took = again.wait(lambda: "The run is done." in again.text, 5.0, "the end, on the page")
@@ -168,6 +171,12 @@ def run_and_come_back(browser: Browser, reader: Reader, folder: Path) -> Reader:
     again.go("test")
     again.wait(lambda: "accuracy" in again.text.lower(), 10.0, "how good the model is")
     return again
+
+
+def reaches(folder: Path, stage: str) -> bool:
+    """Return whether the newest run works on a stage, or on none any more."""
+    run = newest(folder)
+    return not run.works or f"Running stage '{stage}'" in run.log.read_text(encoding="utf-8")
 
 
 def release(reader: Reader, folder: Path) -> None:
@@ -189,14 +198,14 @@ def ask_the_demo(browser: Browser, reader: Reader) -> None:
     """Ask the model on the page that everybody may see."""
     address = reader.part("deploy_demo").locator("a").get_attribute("href")
     assert address is not None
-    page = browser.reader(address).page
+    page = browser.tab(address).page
     page.goto(address)
     page.locator("#demo_text textarea").fill("I forgot my password")
     page.locator("#demo_ask").click()
     answer = page.locator("#demo_bars")
     answer.wait_for(state="visible", timeout=20_000)
     assert any(one in answer.inner_text() for one in whole.ASKS)
-    page.context.close()
+    page.close()
 
 
 def label(reader: Reader, folder: Path) -> None:
@@ -211,6 +220,7 @@ def label(reader: Reader, folder: Path) -> None:
         before = desk.inner_text()
         reader.page.keyboard.press(str(1 + number % len(whole.ASKS)))
         reader.wait(partial(differs, desk, before), 10.0, "the next record")
+        reader.settle()
         if number == LABELS // 2:
             reader.open("label")  # nothing is lost
             reader.wait(desk.is_visible, 15.0, "the record, after loading the page again")
