@@ -17,7 +17,7 @@ from app.studio.project_files import Project
 from app.studio.runs import diagnosing, following
 from app.studio.runs.records import Run
 from app.studio.search_running import is_search
-from app.studio.speech import ago, duration, number, plain, say, show_error
+from app.studio.speech import ago, duration, figure, plain, say, show_error
 from pipeline.errors import MofangError, Text
 from pipeline.evaluation import naming
 from pipeline.i18n import Message, _
@@ -194,7 +194,7 @@ def headlines(rows: Sequence[Row], beside: Message | None) -> None:
         change = None if row["baseline"] is None else row["model"] - row["baseline"]
         place.metric(
             say(model_reading.SHORT.get(row["name"], row["figure"])),
-            number(row["model"]),
+            figure(row["model"]),
             None if change is None else f"{change:+.3f}",
             delta_color="inverse" if less else "normal",
             help=say(row["meaning"]) or None,
@@ -202,7 +202,7 @@ def headlines(rows: Sequence[Row], beside: Message | None) -> None:
             height=METRIC,
         )
         if row["low"] is not None:
-            ends = _("between {low} and {high}", low=number(row["low"]), high=number(row["high"]))
+            ends = _("between {low} and {high}", low=figure(row["low"]), high=figure(row["high"]))
             place.caption(say(ends))
     if beside is not None:
         st.caption(say(beside))

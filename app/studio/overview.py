@@ -324,7 +324,9 @@ def next_step(now: Facts) -> Step:
     ):  # fmt: skip
         if holds:
             return step
-    return Step("monitor", _("Look how it serves"), _("A release answers; see how well."))
+    return Step(
+        "monitor", _("Look how it serves"), _("A release is made; see how well it answers.")
+    )
 
 
 def guide(project: Project, now: Facts) -> list[Step]:

@@ -120,7 +120,7 @@ def draw_working(run: Run) -> None:
     if progress is not None:
         draw_progress(progress)
     left = following.seconds_left(run)
-    if left is not None:
+    if left is not None and left >= 1:  # what takes longer than ever says nothing
         text = _("The whole run takes about {time} more.", time=duration(left))
         st.caption(f":material/schedule: {say(text)}")
     draw_waiting(run)
@@ -152,7 +152,7 @@ def draw_progress(progress: Progress) -> None:
     parts.append(plain(_("step {step} of {total}", step=number(progress.step, 0),
                          total=number(progress.total, 0))))  # fmt: skip
     parts.append(percent(share, 0))
-    if progress.seconds_left is not None:
+    if progress.seconds_left is not None and progress.seconds_left >= 1:
         parts.append(plain(_("about {time} left", time=duration(progress.seconds_left))))
     st.progress(share, text=" · ".join(map(literal, parts)))
 

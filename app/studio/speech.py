@@ -105,6 +105,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return str(numbers.format_decimal(value, format=pattern, locale=locale()))
 
 
+def figure(value: float | None) -> str:
+    """Return a figure with three digits after the point, so that those side by side compare."""
+    if value is None:
+        return DASH
+    return str(numbers.format_decimal(value, format="#,##0.000", locale=locale()))
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share, such as 0.5, as 50 %."""
     if share is None:

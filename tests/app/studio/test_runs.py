@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -153,6 +155,21 @@ def test_out_of_memory_continues_smaller_with_one_call(project: Project) -> None
     assert small.content(project, "models/train/report.json")["batch_size"] == 8
     assert "# texts a step; halved when memory runs out" in project.params.read_text()
     assert following.stages(run)["collect"] == "skipped"
+
+
+def test_who_only_looks_at_the_stages_refuses_no_start(project: Project) -> None:
+    """The preview of a run asks ``dvc status``, which holds DVC's lock for seconds."""
+    lock = project.root / locks.RWLOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=project.root
+    ) as other:
+        for command, refused in (("dvc status --json", False), ("dvc repro", True)):
+            entry = {"pid": other.pid, "cmd": command}
+            lock.write_text(json.dumps({"read": {str(project.root / "data"): [entry]}}))
+            assert [one.command for one in locks.holders(project.root)] == [command]
+            with pytest.raises(BusyError) if refused else contextlib.nullcontext():
+                starting.refuse_terminal(project)
 
 
 @pytest.mark.slow
