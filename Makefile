@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test test-fast test-slow check docs search bench-predictor bench-train bench-optimize \
         bench-fewshot bench-estimate bench-imports bench-data bench-serve bench-drift bench-studio \
-        serve studio pictures clean
+        serve studio clean
 
 run: .venv/ready                 ## raw text → tested, optimized model, then one screen of results
 	dvc repro
