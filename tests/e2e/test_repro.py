@@ -131,6 +131,7 @@ def test_plots_are_drawn(built: Project, tmp_path: Path) -> None:
         assert title in page
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_weights(built: Project, tmp_path: Path) -> None:
     """Through DVC, too; test_kills tries many more moments."""
     project = built.copy(tmp_path / "killed")

@@ -108,6 +108,7 @@ def steps(run: Run) -> list[str]:
     return [line for line in lines if line.startswith("train step")]
 
 
+@pytest.mark.slow
 def test_a_killed_browser_leaves_the_run_alone(
     project: Project, studio: Studio, playwright: Any, browser: Browser, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_killed_browser_leaves_the_run_alone(
     ends_without_a_gap(run, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_studio_leaves_the_run_alone(
     project: Project, studio: Studio, browser: Browser, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_killed_studio_leaves_the_run_alone(
     ends_without_a_gap(run, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_is_replaced(
     project: Project, studio: Studio, browser: Browser, tmp_path: Path
 ) -> None:

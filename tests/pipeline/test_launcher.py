@@ -210,6 +210,7 @@ def listening(process: int) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_what_a_worker_met_reaches_the_stage(place: Path) -> None:
     files = runs.FILES | {"validation": place / "none.parquet"}
     with pytest.raises(DataError, match=r"none\.parquet: found .*allowed a whole parquet file"):

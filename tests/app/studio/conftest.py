@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def at_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("MOFANG_LANGUAGE", "en")
     monkeypatch.setenv("MOFANG_USER", "ada")
     monkeypatch.chdir(Path.cwd())
+    # AppTest leaves its page there, and a process that is spawned later would begin with it.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     yield
     Runtime._instance = None  # a page that took too long leaves Streamlit's stand-in behind

@@ -62,6 +62,7 @@ def test_a_removal_that_was_cut_off_is_finished_later(project: Project) -> None:
     assert foreign.exists()
 
 
+@pytest.mark.slow
 def test_results_of_a_run_that_was_overtaken_are_taken_over_with_one_click(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
