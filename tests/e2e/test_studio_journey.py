@@ -217,16 +217,26 @@ def label(reader: Reader, folder: Path) -> None:
     reader.wait(desk.is_visible, 120.0, "the first record")
     reader.settle()
     for number in range(LABELS):
-        before = desk.inner_text()
-        reader.page.keyboard.press(str(1 + number % len(whole.ASKS)))
-        reader.wait(partial(differs, desk, before), 10.0, "the next record")
-        reader.settle()
+        answer(reader, desk, str(1 + number % len(whole.ASKS)))
         if number == LABELS // 2:
             reader.open("label")  # nothing is lost
             reader.wait(desk.is_visible, 15.0, "the record, after loading the page again")
+            reader.settle()
     (path,) = (folder / "data/annotations").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len({one["record"] for one in lines}) == LABELS
+
+
+def answer(reader: Reader, desk: Any, key: str) -> None:
+    """Press a key until the next record is there: a press while the page still redraws is lost."""
+    before = desk.inner_text()
+    for _attempt in range(3):
+        reader.page.keyboard.press(key)
+        with contextlib.suppress(AssertionError):
+            reader.wait(partial(differs, desk, before), 6.0, "the next record")
+            break
+    assert differs(desk, before)
+    reader.settle()
 
 
 def differs(part: Any, before: str) -> bool:
