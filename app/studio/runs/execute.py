@@ -7,6 +7,7 @@ lives. Only the standard library: this file is started by its path.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK = 1.0  # seconds between two looks after the supervisor
+LATER = 10  # nice: pages are answered first where a run works on the same cores
 
 
 def main(path: Path) -> int:
@@ -25,7 +27,7 @@ def main(path: Path) -> int:
     # The program decides what an interrupt of the group means; this process waits for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(
-        job["argv"], stdin=subprocess.DEVNULL, pass_fds=job["pass"], preexec_fn=listen
+        job["argv"], stdin=subprocess.DEVNULL, pass_fds=job["pass"], preexec_fn=settle_in
     )
     while True:
         try:
@@ -37,9 +39,14 @@ def main(path: Path) -> int:
     return code
 
 
-def listen() -> None:
-    """Let the program hear interrupts again; what is ignored would be inherited."""
+def settle_in() -> None:
+    """Let the program hear interrupts again, which it would inherit as ignored, and stand back.
+
+    This process keeps its own priority: the supervisors that it may start inherit it.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    with contextlib.suppress(OSError):  # a system that refuses it: the run works as before
+        os.nice(LATER)
 
 
 def look_after(job: dict[str, Any]) -> None:

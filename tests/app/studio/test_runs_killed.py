@@ -20,6 +20,7 @@ from app.studio.project_files import Project
 from app.studio.roles import Role, User
 from app.studio.runs import (
     diagnosing,
+    execute,
     following,
     locks,
     processes,
@@ -32,6 +33,16 @@ from tests.app.studio import small_project as small
 from tests.helpers import ROOT
 
 SLOW = {"steps": 60, "pause": 0.1}
+LOWEST = 19  # priority that a system knows
+REFUSING = """
+import os, sys
+from pathlib import Path
+from app.studio.runs import execute
+def refuse(_step):
+    raise PermissionError(13, "not here")
+os.nice = refuse
+sys.exit(execute.main(Path(sys.argv[1])))
+"""
 
 
 project = small.project  # a fixture
@@ -104,6 +115,37 @@ def test_a_killed_supervisor_is_replaced_and_the_log_has_no_gap(project: Project
     said = [line for line in run.log.read_text().splitlines() if line.startswith("train step")]
     assert said == [f"train step {step}" for step in range(1, 51)]
     assert small.content(project, "models/test/report.json")["read"] == "test"
+
+
+def test_the_programs_of_a_run_let_pages_go_first(project: Project) -> None:
+    small.set_plan(project.root, train=SLOW)
+    run = starting.start(project)
+    small.works_on(run, "train")
+    first = small.now(run).supervisor
+    assert first is not None
+    own, later = psutil.Process().nice(), min(LOWEST, psutil.Process().nice() + execute.LATER)
+    (watchman,) = small.processes_of(run, "execute.py")
+    programs = {*small.processes_of(run, "")} - {watchman}
+    assert {*small.processes_of(run, "pipeline.work")} < programs
+    assert {psutil.Process(one).nice() for one in programs} == {later}
+    assert psutil.Process(watchman).nice() == psutil.Process(first.pid).nice() == own
+    small.kill(first.pid)  # the next one is started by the watchman
+    small.until(lambda: processes.alive(small.now(run).supervisor), 5.0)
+    second = small.now(run).supervisor
+    assert second is not None
+    assert psutil.Process(second.pid).nice() == own
+    stopping.stop(run)
+
+
+def test_a_system_that_refuses_another_priority_fails_no_run(tmp_path: Path) -> None:
+    job = {"argv": [sys.executable, "-c", "print(1)"], "exit": str(tmp_path / "exit"), "pass": []}
+    (tmp_path / "job").write_text(json.dumps(job))
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSING, str(tmp_path / "job")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    assert json.loads((tmp_path / "exit").read_text()) == {"code": 0}
 
 
 def test_a_run_outlives_the_studio_that_started_it(project: Project) -> None:
