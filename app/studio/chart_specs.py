@@ -2,7 +2,8 @@
 
 Altair checks every part of a chart against its schema, which takes 50 to 100 ms a chart: too long
 for a page that is drawn anew at every click. A ``Spec`` is kept by all that its chart depends on,
-so that it needs no other sign of being old.
+so that it needs no other sign of being old. Altair and pandas are imported when the first chart is
+built, so that a page that has none to show does not wait for them.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, cast
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from app.studio.speech import language
 
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+Chart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
 P = ParamSpec("P")
 INK = "#1F2933"  # Streamlit's own grey is too light for small words
 WORDS = {"labelColor": INK, "titleColor": INK}
@@ -72,6 +75,9 @@ def content(name: str, language: str, given: bytes, _build: Callable[[], Chart])
 
 def named(chart: Chart, tables: dict[str, bytes]) -> Chart:
     """Return a chart that tells its tables by name; they are put aside as Arrow bytes."""
+    import altair as alt
+    import pandas as pd
+
     chart = chart.copy(deep=False)
     if isinstance(chart.data, pd.DataFrame):
         table = packed(chart.data)

@@ -2,23 +2,24 @@
 
 A function takes rows and words that are in the reader's language already, and returns what
 Vega-Lite draws, kept by ``chart_specs``; ``show`` draws it with a text that says what there is to
-see. Names of fields are our own, so
-that data never reach Vega's little language. Series differ by colour and by dash, form or a word.
+see. Names of fields are our own, so that data never reach Vega's little language. Series differ by
+colour and by dash, form or a word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from app.studio.chart_specs import Chart, Spec, kept
 from app.studio.speech import number, percent, plain
 from pipeline.errors import Text
 from pipeline.i18n import _
+
+if TYPE_CHECKING:
+    import altair as alt
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0F6CBD", "#B3560B", "#1B7F4B", "#B4232F", "#6B7280"
 PURPLE, PINK, TEAL = "#6D4AA8", "#B03A78", "#0E7490"
@@ -53,18 +54,21 @@ def bars(values: Mapping[str, float], title: Text, *, shares: bool = False) -> C
     :param title: what is counted.
     :param shares: whether the numbers are shares, shown as per cents.
     """
-    kept = dict(list(values.items())[:MOST_BARS])
+    import altair as alt
+    import pandas as pd
+
+    most = dict(list(values.items())[:MOST_BARS])
     told = percent if shares else number
     frame = pd.DataFrame(
-        {"name": kept.keys(), "value": kept.values(), "shown": [told(one) for one in kept.values()]}
+        {"name": most.keys(), "value": most.values(), "shown": [told(one) for one in most.values()]}
     )
-    base = alt.Chart(frame).encode(y=names_of(list(kept)))
+    base = alt.Chart(frame).encode(y=names_of(list(most)))
     drawn = base.mark_bar(color=BLUE, height={"band": 0.7}).encode(
         x=alt.X("value:Q", title=plain(title), axis=axis(shares=shares)),
         tooltip=tips(name=None, shown=title),
     )
     told_text = base.mark_text(align="left", dx=4).encode(x="value:Q", text="shown:N")
-    return alt.layer(drawn, told_text).properties(height=height(len(kept)))
+    return alt.layer(drawn, told_text).properties(height=height(len(most)))
 
 
 @kept
@@ -81,19 +85,22 @@ def stacked(
     :param parts: in their order; the legend names them.
     :param shares: whether every bar is drawn as long as the others, as its parts' shares.
     """
+    import altair as alt
+    import pandas as pd
+
     given = list(dict.fromkeys(name for name, _part, _value in rows))[:MOST_BARS]
-    kept = [row for row in rows if row[0] in given]
-    total = {name: sum(value for one, _part, value in kept if one == name) for name in given}
+    most = [row for row in rows if row[0] in given]
+    total = {name: sum(value for one, _part, value in most if one == name) for name in given}
     frame = pd.DataFrame(
         {
-            "name": [name for name, _part, _value in kept],
-            "part": [part for _name, part, _value in kept],
-            "order": [list(parts).index(part) for _name, part, _value in kept],
-            "value": [value for _name, _part, value in kept],
-            "shown": [number(value) for _name, _part, value in kept],
-            "wide": [value >= 0.07 * max(total[name], 1) for name, _part, value in kept],
+            "name": [name for name, _part, _value in most],
+            "part": [part for _name, part, _value in most],
+            "order": [list(parts).index(part) for _name, part, _value in most],
+            "value": [value for _name, _part, value in most],
+            "shown": [number(value) for _name, _part, value in most],
+            "wide": [value >= 0.07 * max(total[name], 1) for name, _part, value in most],
             "share": [
-                percent(value / total[name]) if total[name] else "" for name, _p, value in kept
+                percent(value / total[name]) if total[name] else "" for name, _p, value in most
             ],
         }
     )
@@ -122,6 +129,9 @@ def waterfall(rows: Sequence[tuple[str, str, float, float]], title: Text) -> Cha
 
     :param rows: name, kind (``in``, ``dropped`` or ``out``), the left and the right end.
     """
+    import altair as alt
+    import pandas as pd
+
     signs = {"in": "", "dropped": "−", "out": ""}
     frame = pd.DataFrame(
         {
@@ -154,6 +164,9 @@ def curves(
     :param series: name → points.
     :param marks: places on the horizontal axis that a thin line points out.
     """
+    import altair as alt
+    import pandas as pd
+
     rows = [(name, *point) for name, points in series.items() for point in points]
     frame = pd.DataFrame(rows, columns=["name", "x", "y"])
     frame["shown"] = [number(one) for one in frame["y"]]
@@ -185,6 +198,9 @@ def scatter(rows: Sequence[tuple[str, str, float, float]], x: Text, y: Text) -> 
 
     :param rows: name, kind, horizontal and vertical place.
     """
+    import altair as alt
+    import pandas as pd
+
     frame = pd.DataFrame(rows, columns=["name", "kind", "x", "y"])
     frame["across"] = [number(one) for one in frame["x"]]
     frame["up"] = [number(one) for one in frame["y"]]
@@ -206,6 +222,8 @@ def scatter(rows: Sequence[tuple[str, str, float, float]], x: Text, y: Text) -> 
 
 def names_of(given: Sequence[str]) -> alt.Y:
     """Return the axis of names, in their order, none of them cut short."""
+    import altair as alt
+
     return alt.Y(
         "name:N",
         sort=list(given),
@@ -216,16 +234,22 @@ def names_of(given: Sequence[str]) -> alt.Y:
 
 def axis(*, shares: bool = False) -> alt.Axis:
     """Return an axis of numbers."""
+    import altair as alt
+
     return alt.Axis(format="%" if shares else "~s", tickCount=6, labelFlush=True)
 
 
 def legend() -> alt.Legend:
     """Return a legend above the chart whose words are not cut short."""
+    import altair as alt
+
     return alt.Legend(orient="top", labelLimit=LABEL)
 
 
 def coloured(given: Sequence[str], field: str = "name") -> alt.Color:
     """Return a colour for each name; with one name there is no legend."""
+    import altair as alt
+
     scale = alt.Scale(domain=list(given), range=list(spread(SERIES, given)))
     shown = legend() if len(given) > 1 else None
     return alt.Color(f"{field}:N", scale=scale, title=None, legend=shown)
@@ -238,6 +262,8 @@ def spread(values: Sequence[Any], given: Sequence[str]) -> list[Any]:
 
 def tips(**fields: Text | None) -> list[alt.Tooltip]:
     """Return what is shown under the pointer: field → its title, None for the bare value."""
+    import altair as alt
+
     return [
         alt.Tooltip(f"{name}:N", title=" " if title is None else plain(title))
         for name, title in fields.items()
