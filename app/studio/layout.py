@@ -17,7 +17,7 @@ from typing import Any, Literal, ParamSpec
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app.studio import roles
+from app.studio import outcomes, roles
 from app.studio.project_files import Project
 from app.studio.roles import User
 from app.studio.speech import plain, say, show_error
@@ -81,7 +81,7 @@ VIEW_OF_STAGE = {
 
 def draw(view: View) -> None:
     """Draw a page for who may see it; what goes wrong is explained there."""
-    with explained():
+    with outcomes.kept(view.name), explained():
         roles.allow(view.action)
         importlib.import_module(view.module).draw(Project.here())
 
@@ -132,6 +132,8 @@ def button(
 ) -> bool:
     """Return whether a button was pressed; it is disabled, and says why, for who may not.
 
+    What came of it when it was pressed last stands under it: see ``outcomes``.
+
     :param action: of ``roles.ACTIONS``.
     :param why_not: another reason that it cannot be pressed now.
     :param others: as ``st.button`` takes them.
@@ -139,9 +141,11 @@ def button(
     reason = roles.why_not(action) or why_not
     if reason is not None:
         others["help"] = say(reason)
-    return bool(
-        st.button(say(label), key=key, icon=icon, type=kind, disabled=reason is not None, **others)
-    )
+    if st.button(say(label), key=key, icon=icon, type=kind, disabled=reason is not None, **others):
+        outcomes.pressed(key)
+        return True
+    outcomes.under(key)
+    return False
 
 
 def link(name: str, label: Message | None = None) -> None:

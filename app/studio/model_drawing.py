@@ -10,14 +10,14 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from app.studio import charts, model_charts, model_reading, roles
+from app.studio import charts, model_charts, model_reading, outcomes, roles
 from app.studio.forms.drawing import section_form
 from app.studio.layout import BY_NAME, link, live
 from app.studio.project_files import Project
 from app.studio.runs import diagnosing, following
 from app.studio.runs.records import Run
 from app.studio.search_running import is_search
-from app.studio.speech import ago, duration, figure, plain, say, show_error
+from app.studio.speech import ago, duration, figure, plain, say
 from pipeline.errors import MofangError, Text
 from pipeline.evaluation import naming
 from pipeline.i18n import Message, _
@@ -353,13 +353,13 @@ def download(path: Path, label: Message, mime: str, key: str, icon: str = "downl
     )
 
 
-def acted(work: Callable[[], None], done: Message | None = None) -> bool:
+def acted(work: Callable[[], object], done: Message | None = None) -> bool:
     """Do what a button asks for; say that it is done, or what has to be mended."""
     try:
         work()
     except MofangError as error:
-        show_error(error)
+        outcomes.tell(error)
         return False
     if done is not None:
-        st.toast(say(done), icon=":material/check:")
+        outcomes.tell(done)
     return True

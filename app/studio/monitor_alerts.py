@@ -156,6 +156,7 @@ def draw_acknowledging(project: Project, alert: Alert, number: int) -> None:
             key=f"monitor_ack_{number}",
             kind="primary",
             icon=":material/done_all:",
-        ) and drawing.acted(lambda: deciding.acknowledge(project, number, normal, note)):
-            st.toast(say(_("Acknowledged.")), icon=":material/check:")
+        ) and drawing.acted(
+            lambda: deciding.acknowledge(project, number, normal, note), _("Acknowledged.")
+        ):
             st.rerun()

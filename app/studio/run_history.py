@@ -113,7 +113,7 @@ def draw_restore(project: Project, row: Row) -> None:
             icon=":material/settings_backup_restore:", width="stretch",
         ):  # fmt: skip
             drawing.acted(
-                lambda: run_words.act(lambda: restoring.restore(project, row.id)),
+                lambda: restoring.restore(project, row.id),
                 _("params.yaml is what it was in that run."),
             )
     with right:

@@ -108,7 +108,7 @@ def draw_stop(run: Run) -> None:
     )  # fmt: skip
     if pressed:
         with st.spinner(say(_("The run is being stopped; its checkpoints are kept."))):
-            done = drawing.acted(lambda: run_words.act(lambda: stopping.stop(run)))
+            done = drawing.acted(lambda: stopping.stop(run))
         if done:
             st.rerun(scope="app")
 
@@ -283,8 +283,7 @@ def draw_smaller(run: Run, found: Diagnosis) -> None:
     if (
         layout.button(lower, roles.START_RUN, key="runs_continue", kind="primary",
                       icon=":material/play_arrow:")
-        and drawing.acted(
-        lambda: run_words.act(lambda: diagnosing.continue_smaller(run)))
+        and drawing.acted(lambda: diagnosing.continue_smaller(run))
     ):  # fmt: skip
         st.rerun(scope="app")
 
@@ -340,9 +339,7 @@ def draw_start(project: Project, last: Run | None) -> None:
         )  # fmt: skip
     targets = [chosen] if chosen else []
     st.caption(f":material/terminal: `{' '.join(['dvc', 'repro', *targets])}`")
-    if pressed and drawing.acted(
-        lambda: run_words.act(lambda: starting.start(project, targets, place))
-    ):
+    if pressed and drawing.acted(lambda: starting.start(project, targets, place)):
         st.rerun(scope="app")
     with st.expander(say(_("What would it do?")), icon=":material/preview:", expanded=True):
         before.draw(project, key="runs_before")
@@ -359,7 +356,7 @@ def draw_stale(project: Project) -> None:
         st.warning(say(text), icon=":material/lock_clock:")
         if layout.button(_("Clear it now"), roles.CLEAR_LOCK, key="runs_unlock"):
             done = drawing.acted(
-                lambda: run_words.act(lambda: locks.clear_stale_as_asked(project)),
+                lambda: locks.clear_stale_as_asked(project),
                 _("The lock is cleared."),
             )
             if done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from app.studio.drawn_graph import title_of
@@ -109,11 +109,6 @@ def value(found: Any) -> str:
     if isinstance(found, list):
         return ", ".join(map(value, found))
     return f"{found:g}" if isinstance(found, float) else str(found)
-
-
-def act(work: Callable[[], object]) -> None:
-    """Do something whose answer is not needed."""
-    work()
 
 
 def headline(metrics: Mapping[str, float]) -> tuple[str, float] | None:

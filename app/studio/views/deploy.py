@@ -146,7 +146,8 @@ def draw_versions(project: Project, known: Overview) -> None:
     )
     if chosen:
         with st.container(border=True):
-            drawing.acted(partial(draw_detail, project, known, chosen))
+            with layout.explained():
+                draw_detail(project, known, chosen)
             draw_detail_buttons(project, known, chosen)
 
 
