@@ -7,6 +7,8 @@ from datetime import date, timedelta
 from html import escape
 from typing import Any
 
+from app.studio.chart_specs import INK, Chart, kept
+from app.studio.charts import BLUE, GREEN, GREY, PURPLE, RED
 from app.studio.project import choices
 from app.studio.project.schedule import Bar, Mark, State, Timeline
 from app.studio.project.wording import day, plain
@@ -19,10 +21,8 @@ STATES: dict[State, Message] = {
     "planned": _("planned"),
 }
 SIGNS: dict[State, str] = {"done": "✓", "now": "▶", "late": "!", "planned": "○"}
-COLOURS: dict[State, str] = {
-    "done": "#1B7F4B", "now": "#0F6CBD", "late": "#B4232F", "planned": "#6B7280",
-}  # fmt: skip
-RESERVE, TEXT, PURPLE = "#D5DCE6", "#1F2933", "#6D4AA8"
+COLOURS: dict[State, str] = {"done": GREEN, "now": BLUE, "late": RED, "planned": GREY}
+RESERVE = "#D5DCE6"
 WIDTH, LABELS, ROW, TOP = 960, 300, 26, 40  # pixels of the SVG
 WIDE = 2  # what a Chinese character takes, in half widths
 ROOM = 40  # half widths of a label
@@ -36,10 +36,10 @@ def rows(timeline: Timeline) -> list[dict[str, Any]]:
             "name": bar.task.name,
             "sign": f"{SIGNS[bar.state]} {bar.task.done} %",
             "state": plain(STATES[bar.state]),
-            "start": bar.start.isoformat(),
-            "end": (bar.end + one).isoformat(),
-            "reached": (bar.start + (bar.end + one - bar.start) * bar.task.done / 100).isoformat(),
-            "worst": (max(bar.worst_end, bar.end) + one).isoformat(),
+            "start": midnight(bar.start),
+            "end": midnight(bar.end + one),
+            "reached": midnight(bar.start + (bar.end + one - bar.start) * bar.task.done / 100),
+            "worst": midnight(max(bar.worst_end, bar.end) + one),
             "first": day(bar.start),
             "last": day(bar.end),
             "latest": day(bar.worst_end),
@@ -51,36 +51,38 @@ def rows(timeline: Timeline) -> list[dict[str, Any]]:
     ]
 
 
-def chart(timeline: Timeline, today: date, deadline: date | None) -> Any:
+def midnight(day: date) -> str:
+    """Return when a day begins where the reader is; Vega takes a bare date for one in UTC."""
+    return f"{day.isoformat()}T00:00:00"
+
+
+@kept
+def chart(timeline: Timeline, today: date, deadline: date | None) -> Chart:
     """Return the Gantt chart: bars by state with sign and share, reserve, milestones, today."""
     import altair as alt
     import pandas as pd
 
     frame = pd.DataFrame(rows(timeline))
-    for name in ("start", "end", "reached", "worst"):
-        frame[name] = pd.to_datetime(frame[name])
     names = [*frame["name"], *(row_of(one) for one in timeline.marks if one.on)]
     base = alt.Chart(frame).encode(
         y=alt.Y("name:N", sort=names, title=None,
-                axis=alt.Axis(labelLimit=LABELS, ticks=False, labelPadding=8, labelColor=TEXT)),
+                axis=alt.Axis(labelLimit=LABELS, ticks=False, labelPadding=8)),
         tooltip=tips(),
     )  # fmt: skip
-    days_axis = alt.Axis(
-        format="%Y-%m-%d", labelAngle=0, tickCount=8, labelOverlap=True, labelColor=TEXT
-    )
+    days_axis = alt.Axis(format="%Y-%m-%d", labelAngle=0, tickCount=8, labelOverlap=True)
     x = alt.X("start:T", title=None, axis=days_axis)
     reserve = base.mark_bar(color=RESERVE, height={"band": 0.35}).encode(x=x, x2="worst:T")
     colour = alt.Color(
         "state:N", title=None,
         scale=alt.Scale(domain=[plain(one) for one in STATES.values()],
                         range=[COLOURS[one] for one in STATES]),
-        legend=alt.Legend(orient="top", labelLimit=LABELS, symbolType="square", labelColor=TEXT),
+        legend=alt.Legend(orient="top", labelLimit=LABELS, symbolType="square"),
     )  # fmt: skip
     expected = base.mark_bar(opacity=0.45, height={"band": 0.7}).encode(
         x=x, x2="end:T", color=colour
     )
     reached = base.mark_bar(height={"band": 0.7}).encode(x=x, x2="reached:T", color=colour)
-    told = base.mark_text(align="left", dx=5, color=TEXT, fontSize=11).encode(
+    told = base.mark_text(align="left", dx=5, color=INK, fontSize=11).encode(
         x=alt.X("worst:T"), text="sign:N"
     )
     layers = [reserve, expected, reached, told, *diamonds(timeline, names), *days(today, deadline)]
@@ -104,10 +106,10 @@ def days(today: date, deadline: date | None) -> Iterator[Any]:
     import altair as alt
     import pandas as pd
 
-    lines = [(today, plain(_("today")), TEXT, [4, 3])]
+    lines = [(today, plain(_("today")), INK, [4, 3])]
     lines += [(deadline, plain(_("deadline")), COLOURS["late"], [1, 0])] if deadline else []
     for on, word, colour, dash in lines:
-        frame = pd.DataFrame({"on": [pd.Timestamp(on)], "word": [word]})
+        frame = pd.DataFrame({"on": [midnight(on)], "word": [word]})
         base = alt.Chart(frame).encode(x="on:T")
         yield base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.5)
         yield base.mark_text(align="left", dx=4, dy=-6, color=colour, baseline="bottom").encode(
@@ -123,7 +125,7 @@ def diamonds(timeline: Timeline, order: Sequence[str]) -> Iterator[Any]:
     frame = pd.DataFrame(
         {
             "name": [row_of(one) for one in timeline.marks if one.on],
-            "on": [pd.Timestamp(one.on) for one in timeline.marks if one.on],
+            "on": [midnight(one.on) for one in timeline.marks if one.on],
             "day": [day(one.on) for one in timeline.marks if one.on],
         }
     )
@@ -177,7 +179,7 @@ def svg(timeline: Timeline, today: date, deadline: date | None) -> str:
                 f'<text x="{at(one.on):.1f}" y="{y}" fill="{PURPLE}">{escape(text)}</text>'
             )
     for moment, word, colour in (
-        (today, _("today"), TEXT), (deadline, _("deadline"), COLOURS["late"])
+        (today, _("today"), INK), (deadline, _("deadline"), COLOURS["late"])
     ):  # fmt: skip
         if moment and first <= moment <= last:
             x = at(moment)
@@ -196,7 +198,7 @@ def months(first: date, last: date, at: Any, height: int) -> Iterator[str]:
         if month >= first and (month.month - 1) % step == 0:
             yield (
                 f'<path d="M{at(month):.1f} 8V{height}" stroke="{RESERVE}"/>'
-                f'<text x="{at(month) + 3:.1f}" y="16" fill="{TEXT}">{month:%Y-%m}</text>'
+                f'<text x="{at(month) + 3:.1f}" y="16" fill="{INK}">{month:%Y-%m}</text>'
             )
         month = (month + timedelta(days=32)).replace(day=1)
 
@@ -226,4 +228,4 @@ def label(text: str, y: int) -> str:
             kept += "…"
             break
         kept += letter
-    return f'<text x="4" y="{y}" fill="{TEXT}">{escape(kept)}</text>'
+    return f'<text x="4" y="{y}" fill="{INK}">{escape(kept)}</text>'

@@ -8,14 +8,13 @@ from datetime import timedelta
 import streamlit as st
 
 from app.studio import charts, roles
-from app.studio.chart_specs import Chart
+from app.studio.chart_specs import Chart, kept
 from app.studio.project import (
     budget,
     choices,
     document,
     gantt,
     matrix,
-    pictures,
     printing,
     risks,
     schedule,
@@ -24,7 +23,7 @@ from app.studio.project import (
 from app.studio.project.drawing import part_form, rows_button, table_form
 from app.studio.project.rows import frame_of
 from app.studio.project.tabs import Page, cards, whole_money
-from app.studio.project.wording import day, plain, say
+from app.studio.project.wording import day, plain, say, worded
 from app.studio.reading import spreadsheet
 from app.studio.speech import language, literal, number, percent
 from pipeline.i18n import Message, _
@@ -43,12 +42,8 @@ def when(page: Page) -> None:
         ends(page)
         told = _("Gantt chart of {count} tasks, from {first} to {last}.", count=len(line.bars),
                  first=min(bar.start for bar in line.bars), last=line.worst_end or "")  # fmt: skip
-        pictures.show(
-            "gantt",
-            told,
-            lambda: gantt.chart(line, page.evidence.today, plan.deadline),
-            (plan, page.evidence.today),
-        )
+        drawn = gantt.chart(line, page.evidence.today, plan.deadline)
+        charts.show(drawn, worded(told), "project.gantt")
         st.caption(say(_("Dark: done. Light: as expected. Grey: at worst. Days are working days.")))
     tasks = page.form("schedule.tasks", schema.Task, _("Tasks"))
     st.subheader(say(_("Tasks")), anchor=False)
@@ -123,9 +118,10 @@ def spending(sums: budget.Sums) -> None:
         if sums.planned[kind] or sums.spent[kind]:
             rows.append((plain(title), plain(_("planned")), sums.planned[kind]))
             rows.append((plain(title), plain(_("spent")), sums.spent[kind]))
-    pictures.show("spending", _("Planned and spent money by kind."), lambda: bars(rows), rows)
+    charts.show(bars(rows), _("Planned and spent money by kind."), "project.spending")
 
 
+@kept
 def bars(rows: list[tuple[str, str, float]]) -> Chart:
     """Return two bars a kind, one for each side; the legend names them."""
     import altair as alt
@@ -169,7 +165,7 @@ def wrong(page: Page) -> None:
         with left:
             told = _("{count} open risks by likelihood and impact.",
                      count=len(risks.living(plan.risks)))  # fmt: skip
-            pictures.show("matrix", told, lambda: matrix.chart(plan.risks), plan.risks)
+            charts.show(matrix.chart(plan.risks), told, "project.matrix")
         with right:
             gravest(page)
     form = page.form("risks", schema.Risk, _("Risk register"))

@@ -11,8 +11,11 @@ import streamlit as st
 
 from app.studio import chart_specs, charts, model_charts, model_plots, monitor_charts, speech
 from app.studio.chart_specs import Spec
+from app.studio.project import gantt, matrix, plan_tabs
+from app.studio.project.schedule import timeline
 from pipeline.i18n import _
 from tests.app.studio.pages import on_white
+from tests.app.studio.plans import TODAY, plan_of
 
 STRANGE = "a.b[0]'\"<b>${x} \u6807\u7b7e"
 POINT = {"records": 10, "mean": 0.5, "low": 0.4, "high": 0.6}
@@ -21,6 +24,10 @@ CELL = {"actual": "a", "predicted": STRANGE, "actual_words": "a", "predicted_wor
 WINDOW = {"since": "2026-11-23T10:00:00+00:00", "requests": 7, "p50": 1.5, "odd": STRANGE}
 VARIANT = {"number": 1, "name": STRANGE, "state": "ships", "mb": 3.0, "quality": 0.9, "low": 0.8,
            "high": 0.95}  # fmt: skip
+PLAN = plan_of(
+    schedule={"tasks": [{"name": STRANGE}], "milestones": [{"name": STRANGE, "on": TODAY}]},
+    risks=[{"name": STRANGE}],
+)
 CHARTS: dict[str, Callable[[], Spec]] = {
     "bars": lambda: charts.bars({STRANGE: 1.0, "z": 2}, "n"),
     "curves": lambda: charts.curves({STRANGE: [(0, 1.0), (1, 2.0)]}, "x", "y", marks=[1]),
@@ -41,6 +48,9 @@ CHARTS: dict[str, Callable[[], Spec]] = {
     "distances": lambda: monitor_charts.distances(
         [WINDOW | {"score": 0.3, "threshold": 0.2, "drifted": True}], "y"
     ),
+    "gantt": lambda: gantt.chart(timeline(PLAN.schedule, TODAY), TODAY, TODAY),
+    "matrix": lambda: matrix.chart(PLAN.risks),
+    "spending": lambda: plan_tabs.bars([(STRANGE, "planned", 1.0)]),
 }
 
 
