@@ -35,6 +35,12 @@ SIGN = re.compile(r"(?<!\S)[<>~-](?=[=>-]{1,2}(?!\S))")
 STARTS = re.compile(r"(?=[#+-])|(?<=\d)(?=[.)])")  # a title or a list, at the start of a line
 JOINER = "\u2060"  # has no width
 
+# Chinese sentences part their values from their words, for numbers and Latin names; a value that is
+# Chinese itself wants no space beside it. ``EDGE`` marks where values begin and end.
+EDGE = "\0"
+HAN = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+GAPS = re.compile(f"(?<={HAN}) {EDGE}(?={HAN})|(?<={HAN}){EDGE} (?={HAN})|{EDGE}")
+
 
 def language() -> str:
     """Return the reader's language, ``en`` or ``zh``: what the page chose, else the system's."""
@@ -62,7 +68,7 @@ def say(text: Text) -> str:
     What a message says may be Markdown; its values, and a plain string, are data and stay what
     they are.
     """
-    return words(guarded(text), language()) if isinstance(text, Message) else literal(text)
+    return told(guarded(text)) if isinstance(text, Message) else literal(text)
 
 
 def guarded(message: Message) -> Message:
@@ -80,7 +86,22 @@ def guarded_value(value: object) -> object:
 
 def plain(text: Text) -> str:
     """Return a message for a place that reads no Markdown: a table, a chart, an option, a file."""
-    return words(text, language())
+    return told(text) if isinstance(text, Message) else text
+
+
+def told(message: Message) -> str:
+    """Return a message in the reader's language."""
+    spoken = language()
+    if spoken != "zh" or not message.values:
+        return words(message, spoken)
+    values = {name: edged(value) for name, value in message.values.items()}
+    return GAPS.sub("", words(replace(message, values=values), spoken))
+
+
+def edged(value: object) -> object:
+    """Return a value with marks where it begins and ends; numbers keep their formats."""
+    value = told(value) if isinstance(value, Message) else value
+    return f"{EDGE}{value}{EDGE}" if isinstance(value, str) else value
 
 
 def literal(data: object) -> str:

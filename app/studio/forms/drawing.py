@@ -86,11 +86,12 @@ def draw_level(form: Form, views: Sequence[FieldView]) -> bool:
             persist_state="session",
         )
     with left:
-        st.caption(
-            say(_("Values of the section {section} in params.yaml.", section=form.section))
-            + " "
-            + say(_("A change is checked at once and written when you save it."))
+        about = _(
+            "Values of the section {section} in params.yaml. A change is checked at once and "
+            "written when you save it.",
+            section=form.section,
         )
+        st.caption(say(about))
     return bool(level == ALL)
 
 

@@ -26,6 +26,21 @@ FILLED: dict[str, Text] = {
     "group": _("group"),
     "created_at": _("time"),
 }
+KINDS: dict[str, Text] = {  # of sources
+    "file": _("files"),
+    "documents": _("documents"),
+    "http": _("web"),
+    "sql": _("database"),
+    "hub": _("Hugging Face hub"),
+    "datasets": _("data set on disk"),
+    "package": _("Python package"),
+    "stream": _("growing stream"),
+}
+USES: dict[str, Text] = {  # which people state most; others stand as they were written
+    "internal": _("internal use"),
+    "research": _("research"),
+    "commercial": _("commercial use"),
+}
 
 
 def draw(project: Project) -> None:
@@ -73,11 +88,11 @@ def figures(report: Mapping[str, Any]) -> None:
     share = report["filled"].get("label", 0) / total if total else None
     places[3].metric(say(_("With a label")), percent(share))
     said = [
-        f"{say(title)} {percent(report['filled'][name] / total)}"
+        f"{plain(title)} {percent(report['filled'][name] / total)}"
         for name, title in FILLED.items()
         if total and name in report["filled"]
     ]
-    st.caption(say(_("Filled")) + ": " + " · ".join(said))
+    st.caption(say(_("Filled: {columns}", columns=" · ".join(said))))
     if report["time_span"]:
         first, last = (day(one) for one in report["time_span"])
         st.caption(say(_("Written from {first} to {last}", first=first, last=last)))
@@ -92,23 +107,11 @@ def sources(report: Mapping[str, Any]) -> None:
                 "The source {name} is missing: {reason}", name=one["name"], reason=one["missing"]
             )
             st.warning(say(text), icon=":material/warning:")
-    rows = [source_row(one) for one in report["sources"]]
-    drawing.table(
-        rows,
-        [
-            Column("name", _("Source")),
-            Column("kind", _("Kind")),
-            Column("records", _("Records"), "count"),
-            Column("licence", _("Licence"), width="large"),
-            Column("use", _("Permitted use")),
-            Column("personal", _("Personal data")),
-        ],
-        key="collect_sources",
-        title=_("Sources"),
-    )
+    rows = [source_terms(one) for one in report["sources"]]
+    st.table(rows, border="horizontal", hide_index=True, alt=plain(_("Sources")))
     with st.expander(say(_("When and what exactly")), key="collect_exactly"):
         drawing.table(
-            rows,
+            [source_row(one) for one in report["sources"]],
             [
                 Column("name", _("Source")),
                 Column("when", _("Collected")),
@@ -122,16 +125,24 @@ def sources(report: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
+def source_terms(one: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a source states about itself, as a row of a table whose cells are Markdown."""
+    kind, use = one["kind"], one["permitted_use"]
+    return {
+        say(_("Source")): say(one["name"]),
+        say(_("Kind")): say(KINDS.get(kind, kind)),
+        say(_("Records")): number(one["records"]),
+        say(_("Licence")): say(one["licence"]),
+        say(_("Permitted use")): say(USES.get(use, use)),
+        say(_("Personal data")): say(_("yes") if one["personal_data"] else _("no")),
+    }
+
+
 def source_row(one: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a source as a row of the table."""
+    """Return when a source was collected and what it was, as a row of a table."""
     left_out = one.get("empty", 0) + one.get("unmatched", 0)
     return {
         "name": one["name"],
-        "kind": one["kind"],
-        "records": one["records"],
-        "licence": one["licence"],
-        "use": one["permitted_use"],
-        "personal": _("yes") if one["personal_data"] else _("no"),
         "left_out": number(left_out),
         "size": size(one.get("bytes")),
         "when": date(one.get("collected_at")),

@@ -71,8 +71,8 @@ def draw_done(done: Started) -> None:
     """Say that the project was started, and what comes next."""
     st.success(say(_("The project is ready to run.")), icon=":material/check_circle:")
     if done.kept is not None:
-        name = literal(done.kept.name)
-        st.markdown(f"{say(_('What stood in params.yaml before is kept as'))} `{name}`.")
+        kept = _("What stood in params.yaml before is kept as `{name}`.", name=done.kept.name)
+        st.markdown(plain(kept))  # a name of our own, which means nothing to Markdown
     st.caption(say(done.recorded.told))
     if done.recorded.problem is not None:
         st.warning(explained(done.recorded.problem), icon=":material/warning:")
@@ -269,9 +269,10 @@ def draw_found(found: Checked) -> None:
     records.metric(plain(_("Records")), number(found.records))
     labels.metric(plain(_("Labels")), number(len(found.labels)))
     if found.labels:
-        shown = [f"{literal(label)} ({number(count)})" for label, count in found.labels]
+        shown = [f"{label} ({number(count)})" for label, count in found.labels]
         more = ", …" if len(shown) > LABELS_SHOWN else ""
-        st.markdown(f"{say(_('Labels found:'))} {', '.join(shown[:LABELS_SHOWN])}{more}")
+        text = _("Labels found: {labels}", labels=", ".join(shown[:LABELS_SHOWN]) + more)
+        st.markdown(say(text))
     if not found.odd:
         st.success(say(_("No problem was found.")), icon=":material/check_circle:")
     for one in sorted(found.odd, key=lambda odd: not odd.stops):

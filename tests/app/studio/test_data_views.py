@@ -104,9 +104,10 @@ def test_a_viewer_reads_and_cannot_label(here: Project, view: str) -> None:
 
 def test_collect_names_sources_and_their_terms(made: Project) -> None:
     page = open_page("collect", made)
-    row = page.dataframe[0].value.iloc[0].to_dict()
-    assert row["name"] == "made"
-    assert row["licence"] == "CC0 1.0"
+    row = page.table[0].value.iloc[0].to_dict()
+    assert row["Source"] == "made"
+    assert row["Kind"] == "files"
+    assert row["Licence"] == "CC0 1.0"
     assert {one.label: one.value for one in page.metric}["Repeated texts"] == "7"
     assert "Records by label" in [one.value for one in page.subheader], "there is one source only"
 

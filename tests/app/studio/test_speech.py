@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.studio import speech
 from pipeline import errors
+from pipeline.errors import Text
 from pipeline.i18n import Message, _
 from pipeline.releases.refusing import Spoken
 from pipeline.watching.alerts import Said
@@ -104,6 +105,25 @@ def test_each_language_writes_its_own_way(
     for language, wanted in (("en", english), ("zh", chinese)):
         monkeypatch.setenv("MOFANG_LANGUAGE", language)
         assert call() == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("trec", "按 trec 统计的记录"),
+        ("标签", "按标签统计的记录"),
+        (_("label"), "按标签统计的记录"),
+        ("标签 · x", "按标签 · x 统计的记录"),
+        ("好 评", "按好 评统计的记录"),
+    ],
+)
+def test_a_chinese_value_stands_in_a_chinese_sentence_without_spaces(
+    monkeypatch: pytest.MonkeyPatch, value: Text, wanted: str
+) -> None:
+    monkeypatch.setenv("MOFANG_LANGUAGE", "zh")
+    message = _("Records by {columns}", columns=value)
+    assert speech.plain(message) == wanted
+    assert speech.say(message) == wanted
 
 
 def test_how_long_ago_something_was(monkeypatch: pytest.MonkeyPatch) -> None:
