@@ -14,11 +14,11 @@ from app.studio.before_asking import Status, status
 from app.studio.forms.present import differences
 from app.studio.forms.showing import value_text
 from app.studio.forms.templates import listed, sources
-from app.studio.overview import json_of
 from app.studio.project_files import Project
 from app.studio.runs import following
 from app.studio.runs.workplace import value_at
 from app.studio.speech import literal, plain, say
+from app.studio.stamps import readable
 from pipeline.i18n import Message, _
 
 COMMAND = "dvc repro"
@@ -158,11 +158,11 @@ def timed(project: Project, values: Mapping[str, Any]) -> dict[str, float]:
     Training grows with its epochs.
     """
     found: dict[str, float] = {}
-    collect, train = json_of(project.report("collect")), json_of(project.report("train"))
-    if isinstance(collect, dict):
+    collect, train = readable(project.report("collect")), readable(project.report("train"))
+    if collect is not None:
         times = [one.get("seconds") for one in collect.get("sources", []) if isinstance(one, dict)]
         found["collect"] = sum(one for one in times if isinstance(one, int | float))
-    if isinstance(train, dict) and isinstance(train.get("seconds"), int | float):
+    if train is not None and isinstance(train.get("seconds"), int | float):
         found["train"] = float(train["seconds"])
     found |= following.durations(project, LATEST)
     used = overview.used_params(project.lock).get("train", {}).get("train")
@@ -185,8 +185,8 @@ def costs(
     project: Project, running: set[str], seconds: float | None, values: Mapping[str, Any]
 ) -> tuple[int | None, float | None, str, float | None]:
     """Return memory, money, its currency and CO2, from what the last training measured."""
-    report = json_of(project.report("train"))
-    actual = report.get("actual") if isinstance(report, dict) else None
+    report = readable(project.report("train")) or {}
+    actual = report.get("actual")
     actual = actual if isinstance(actual, dict) else {}
     memory = actual.get("peak_memory_bytes") if "train" in running else None
     price = value_at(values, "train.costs.price_per_hour")

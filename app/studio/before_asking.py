@@ -21,9 +21,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from app.studio.overview import stamp_of
 from app.studio.project_files import Project
 from app.studio.runs.environment import of_tools
+from app.studio.stamps import Stamps, stamps_of
 from pipeline.errors import ModelError, Problem
 from pipeline.i18n import _
 
@@ -35,7 +35,6 @@ MOST_FILES = 1_000  # of a folder that are looked at
 WATCHED = ("data/raw", "data/annotations", "data/synonyms", "models/base")
 
 Status = Mapping[str, Any]  # stage → what DVC says has changed
-Stamp = tuple[Any, ...]
 
 
 @dataclass
@@ -46,8 +45,8 @@ class Asked:
     output: int = -1  # handles of files without names
     errors: int = -1
     began: float = 0.0
-    asking: Stamp = ()  # the state of the files that is asked about
-    stamp: Stamp = ()  # the state of the files that ``answer`` is about
+    asking: Stamps = ()  # the state of the files that is asked about
+    stamp: Stamps = ()  # the state of the files that ``answer`` is about
     answer: Status | None = None
     answered: float = 0.0
     problem: Problem | None = None
@@ -96,7 +95,7 @@ def looked(project: Project, one: Asked) -> Status | None:
     return one.answer
 
 
-def start(project: Project, one: Asked, now: Stamp) -> None:
+def start(project: Project, one: Asked, now: Stamps) -> None:
     """Start asking."""
     one.output, one.errors = nameless_file(), nameless_file()
     one.process = subprocess.Popen(
@@ -157,7 +156,7 @@ def parsed(content: bytes, said: str, code: int) -> tuple[Status | None, Problem
     )
 
 
-def stamp(project: Project) -> Stamp:
+def stamp(project: Project) -> Stamps:
     """Return by what it is seen that the last answer may no longer hold."""
     files = [project.params, project.lock, project.graph]
     for name in WATCHED:
@@ -165,4 +164,4 @@ def stamp(project: Project) -> Stamp:
         with contextlib.suppress(OSError):
             files += sorted(islice((project.root / name).iterdir(), MOST_FILES))
     outputs = [project.report(name) for name in ("collect", "split", "train", "test", "optimize")]
-    return tuple(stamp_of(path) for path in [*files, *outputs])
+    return stamps_of([*files, *outputs])

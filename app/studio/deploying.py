@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.studio.project_files import Project
+from app.studio.stamps import Stamps, stamps_of
 from pipeline import artifacts
 from pipeline.errors import ModelError, MofangError, Text
 from pipeline.i18n import Message, _
@@ -98,17 +99,9 @@ def named(project: Project) -> set[str]:
     return {name for name in names if reading.SEMVER.fullmatch(name)}
 
 
-def stamp(project: Project) -> tuple[int, ...]:
+def stamp(project: Project) -> Stamps:
     """Return what changes when a release comes, goes, or begins to serve."""
-    found: list[int] = []
-    for path in (project.releases, project.releases / "state.json"):
-        try:
-            about = path.stat()
-        except OSError:
-            found += [0, 0]
-        else:
-            found += [about.st_mtime_ns, about.st_size]
-    return tuple(found)
+    return stamps_of((project.releases, project.releases / "state.json"))
 
 
 def lines(project: Project, limit: int = 20, offset: int = 0) -> list[Line]:

@@ -12,7 +12,6 @@ repeated, with ``Repeat:`` and the command.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from app.studio.locking import only_writer
 from app.studio.project_files import Project
 from app.studio.recording import Recorded, pushed, record, refused
 from app.studio.repository import Repository
+from app.studio.stamps import parsed, readable
 from pipeline.artifacts import METRICS, PARAMS, write_json
 from pipeline.editing import written
 from pipeline.errors import BusyError, ParamsError, Text, words
@@ -255,25 +255,14 @@ def figures(project: Project, repository: Repository) -> list[str]:
     found = []
     for stage in ("validate", "test"):
         path = Path("models") / stage / METRICS
-        now = json_of((project.root / path).read_bytes() if (project.root / path).exists() else b"")
-        name = json_of(
-            project.report(stage).read_bytes() if project.report(stage).exists() else b""
-        ).get("main")
-        old = json_of(repository.committed(path.as_posix()) or b"")
+        now = readable(project.root / path) or {}
+        name = (readable(project.report(stage)) or {}).get("main")
+        old = parsed(repository.committed(path.as_posix())) or {}
         values = [one.get("model", one).get(name) for one in (old, now)]
         if isinstance(values[1], float | int):
             earlier = f"{values[0]:.4f} → " if isinstance(values[0], float | int) else ""
             found.append(f"{stage} {name}: {earlier}{values[1]:.4f}")
     return found
-
-
-def json_of(content: bytes) -> dict[str, Any]:
-    """Return the object of a JSON file; an empty one where it holds none."""
-    try:
-        found = json.loads(content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def language_of(project: Project, by: str) -> str:
@@ -284,8 +273,7 @@ def language_of(project: Project, by: str) -> str:
 
 def switch(project: Project) -> Switch:
     """Return what the operator chose; on, without pushing, where nothing was chosen."""
-    path = project.studio / FILE
-    content = json_of(path.read_bytes()) if path.exists() else {}
+    content = readable(project.studio / FILE) or {}
     return Switch(content.get("on", True) is True, content.get("push", False) is True)
 
 

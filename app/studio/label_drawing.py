@@ -6,13 +6,14 @@ from functools import partial
 
 import streamlit as st
 
-from app.studio import label_keys, label_lists, label_texts, labelling, layout, reading, roles
+from app.studio import label_keys, label_lists, label_texts, labelling, layout, roles
 from app.studio.label_keys import press
 from app.studio.label_lists import CHECKS, DISPUTES, QUEUE, SUSPECTS, Table, Work
 from app.studio.labelling import Progress
 from app.studio.model_drawing import acted
 from app.studio.project_files import Project
 from app.studio.speech import language, literal, number, plural, say, show_error
+from app.studio.stamps import stamp_of
 from pipeline import artifacts
 from pipeline.errors import MofangError, Text
 from pipeline.i18n import Message, _
@@ -214,5 +215,5 @@ def draw_guideline(project: Project) -> None:
 
 def guideline_of(project: Project) -> str | None:
     """Return the part of the guideline that is in the reader's language."""
-    stamp = reading.stamp_of(project.root / GUIDELINE)
+    stamp = stamp_of(project.root / GUIDELINE)
     return None if stamp is None else label_texts.guideline(stamp, language())

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from app.studio import desks, label_texts, labels_at_work, reading, roles
 from app.studio.label_texts import Item
 from app.studio.labels_at_work import Spoken
-from app.studio.parquet_reading import Stamp
 from app.studio.project_files import Project
+from app.studio.stamps import Stamp, stamp_of
 from pipeline import artifacts
 from pipeline.errors import BusyError, DataError, Text
 from pipeline.i18n import _
@@ -92,7 +92,7 @@ def work(table: Table, name: str) -> Work:
     :raises DataError: if a file that it comes from is damaged.
     """
     if name == QUEUE:
-        stamp = reading.stamp_of(queue_file(table.project))
+        stamp = stamp_of(queue_file(table.project))
         return listed(QUEUE, (), nowhere) if stamp is None else queue(stamp)
     if name == SUSPECTS:
         return suspects(table.project)
@@ -129,7 +129,7 @@ def queue(stamp: Stamp) -> Work:
     :raises DataError: if it is damaged.
     """
     items = label_texts.queued(stamp)
-    return listed(QUEUE, [one.record for one in items], items.__getitem__, stamp[1] / 1e9)
+    return listed(QUEUE, [one.record for one in items], items.__getitem__, stamp.modified / 1e9)
 
 
 def suspects(project: Project) -> Work:
@@ -137,15 +137,15 @@ def suspects(project: Project) -> Work:
 
     :raises DataError: if the file of the label stage is damaged.
     """
-    stamp = reading.stamp_of(project.stage("label") / SUSPECTS_FILE)
+    stamp = stamp_of(project.stage("label") / SUSPECTS_FILE)
     return listed(SUSPECTS, (), nowhere) if stamp is None else suspects_of(stamp)
 
 
 @functools.lru_cache(maxsize=4)
 def suspects_of(stamp: Stamp) -> Work:
     """Return the suspects that the label stage wrote; each is read when it is its turn."""
-    ids = reading.column(Path(stamp[0]), "id")
-    return listed(SUSPECTS, ids, partial(label_texts.suspect, stamp), stamp[1] / 1e9)
+    ids = reading.column(Path(stamp.path), "id")
+    return listed(SUSPECTS, ids, partial(label_texts.suspect, stamp), stamp.modified / 1e9)
 
 
 def disputed(table: Table) -> list[str]:
@@ -238,8 +238,8 @@ def standings(
 
 def is_older(table: Table, now: Work) -> bool:
     """Return whether the records were cleaned again after a list was made."""
-    stamp = reading.stamp_of(table.project.stage("clean") / artifacts.RECORDS)
-    return now.made is not None and stamp is not None and stamp[1] / 1e9 > now.made
+    stamp = stamp_of(table.project.stage("clean") / artifacts.RECORDS)
+    return now.made is not None and stamp is not None and stamp.modified / 1e9 > now.made
 
 
 def make_queue(project: Project, language: str, seconds: float = SECONDS) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.studio import reading
-from app.studio.parquet_reading import Stamp
 from app.studio.project_files import Project
+from app.studio.stamps import Stamp, stamp_of
 from pipeline import artifacts
 from pipeline.errors import DataError
 from pipeline.i18n import _
@@ -42,7 +42,7 @@ def queued(stamp: Stamp) -> list[Item]:
 
     :raises DataError: if it is damaged.
     """
-    path = Path(stamp[0])
+    path = Path(stamp.path)
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return [Item(str(row["record"]), str(row["text"]), str(row["why"])) for row in rows]
@@ -67,7 +67,7 @@ def suspect(stamp: Stamp, at: int) -> Item | None:
 @functools.lru_cache(maxsize=8)
 def suspects(stamp: Stamp, number: int) -> list[Item]:
     """Read a page of the suspects."""
-    frame = reading.page(Path(stamp[0]), number * AHEAD, AHEAD, SUSPECT)
+    frame = reading.page(Path(stamp.path), number * AHEAD, AHEAD, SUSPECT)
     return [
         Item(
             str(row["id"]),
@@ -92,7 +92,7 @@ def cleaned(project: Project, record: str, ahead: Sequence[str] = ()) -> Item | 
     :raises DataError: if the file is damaged.
     """
     path = project.stage("clean") / artifacts.RECORDS
-    stamp = reading.stamp_of(path)
+    stamp = stamp_of(path)
     if stamp is None:
         return None
     held = shelf(stamp)
@@ -114,7 +114,7 @@ def present(project: Project, ids: Sequence[str]) -> list[str]:
     if not ids:
         return []
     cleaned(project, ids[0], ids[:AHEAD])
-    stamp = reading.stamp_of(project.stage("clean") / artifacts.RECORDS)
+    stamp = stamp_of(project.stage("clean") / artifacts.RECORDS)
     held = {} if stamp is None else shelf(stamp)
     return [one for one in ids if held.get(one, "") is not None]
 
@@ -132,7 +132,7 @@ def guideline(stamp: Stamp, language: str) -> str:
     The parts stand between lines of dashes; the one with the larger share of Han characters is
     Chinese. Titles become small, and pictures are left out: they would be fetched from elsewhere.
     """
-    text = Path(stamp[0]).read_text(encoding="utf-8", errors="replace").replace("![", "\\![")
+    text = Path(stamp.path).read_text(encoding="utf-8", errors="replace").replace("![", "\\![")
     text = re.sub(
         r"^(#{1,3}) ", r"###\1 ", text, flags=re.MULTILINE
     )  # it stands in a narrow column

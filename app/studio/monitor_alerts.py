@@ -13,6 +13,7 @@ from app.studio import model_drawing as drawing
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.speech import ago, date, language, literal, plural, say
+from app.studio.stamps import Stamps
 from app.studio.watching import Looked
 from pipeline.i18n import Message, _
 from pipeline.watching.alerts import CRITICAL, INFO, WARNING, WORDS
@@ -38,7 +39,7 @@ def listed(project: Project, days: int) -> list[dict[str, Any]]:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def kept(root: str, stamp: tuple[int, ...], days: int) -> list[dict[str, Any]]:
+def kept(root: str, stamp: Stamps | int, days: int) -> list[dict[str, Any]]:
     """Return the alerts of some days."""
     return watching.alerts(Project.here(), datetime.now(UTC) - timedelta(days=days))
 
@@ -49,7 +50,7 @@ def looked(project: Project) -> Looked | None:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def last(root: str, stamp: tuple[int, ...]) -> Looked | None:
+def last(root: str, stamp: Stamps | int) -> Looked | None:
     """Return what the last look found."""
     return watching.looked(Project.here())
 

@@ -6,7 +6,6 @@ Everything is read from the project's files, which are small; nothing here draws
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.studio.project_files import Project
 from app.studio.runs import following
 from app.studio.runs.records import Run
 from app.studio.runs.workplace import value_at
+from app.studio.stamps import Stamp, readable, stamp_of
 from pipeline.artifacts import METRICS
 from pipeline.i18n import LANGUAGES, Message, _
 
@@ -82,13 +82,13 @@ class Step:
 def graph(project: Project) -> dict[str, tuple[str, ...]]:
     """Return the stages in the order of a run, each with those that it builds on directly."""
     stamp = stamp_of(project.graph)
-    return graph_of(project.graph, stamp) if stamp else {}
+    return graph_of(stamp) if stamp else {}
 
 
 @functools.lru_cache(maxsize=MOST_CACHED)
-def graph_of(path: Path, stamp: tuple[int, int]) -> dict[str, tuple[str, ...]]:
+def graph_of(stamp: Stamp) -> dict[str, tuple[str, ...]]:
     """Return the stages of a ``dvc.yaml`` as it was at this moment; who asks changes nothing."""
-    content = value_at(following.values(path), "stages")
+    content = value_at(following.values(Path(stamp.path)), "stages")
     stages = {
         name: stage
         for name, stage in (content if isinstance(content, dict) else {}).items()
@@ -177,15 +177,15 @@ def changed(project: Project) -> set[str]:
 def used_params(lock: Path) -> Mapping[str, Mapping[str, Any]]:
     """Return the parameters that ``dvc.lock`` holds, by stage."""
     stamp = stamp_of(lock)
-    return used_params_of(lock, stamp) if stamp else {}
+    return used_params_of(stamp) if stamp else {}
 
 
 @functools.lru_cache(maxsize=MOST_CACHED)
-def used_params_of(lock: Path, stamp: tuple[int, int]) -> Mapping[str, Mapping[str, Any]]:
+def used_params_of(stamp: Stamp) -> Mapping[str, Mapping[str, Any]]:
     """Return the parameters of ``dvc.lock``; the most of it, hashes of files, is not read."""
     kept: list[str] = []
     inside = False
-    for line in lock.read_text(encoding="utf-8").splitlines():
+    for line in Path(stamp.path).read_text(encoding="utf-8").splitlines():
         indent = len(line) - len(line.lstrip())
         if indent == 2 and line.endswith(":"):
             kept.append(line)
@@ -207,47 +207,22 @@ def used_params_of(lock: Path, stamp: tuple[int, int]) -> Mapping[str, Mapping[s
     }
 
 
-def json_of(path: Path) -> Any:
-    """Return a JSON file; None where there is none, or it is damaged."""
-    stamp = stamp_of(path)
-    return json_at(path, stamp) if stamp else None
-
-
-@functools.lru_cache(maxsize=MOST_CACHED)
-def json_at(path: Path, stamp: tuple[int, int]) -> Any:
-    """Return a JSON file as it was at this moment."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def stamp_of(path: Path) -> tuple[int, int] | None:
-    """Return time and size of a file, by which a change is seen; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
 def verdict(project: Project) -> Verdict | None:
     """Return what the last model came to; None before the first one was judged."""
-    validated = json_of(project.report("validate"))
-    if not isinstance(validated, dict):
+    validated = readable(project.report("validate"))
+    if validated is None:
         return None
     gates = [gate_of(one) for one in validated.get("gates", ())]
     passed = all(gate.state != "failed" for gate in gates)
     # A failed gate stops the run, and what the test part said is of an earlier model.
-    tested = json_of(project.report("test")) if passed else None
-    optimized = json_of(project.report("optimize")) if tested else None
+    tested = readable(project.report("test")) if passed else None
+    optimized = (readable(project.report("optimize")) if tested else None) or {}
     main = str(validated.get("main", ""))
-    if not isinstance(tested, dict):
+    if tested is None:
         return Verdict(passed, gates, main, None, None, None, {}, None, {})
     interval = tested.get("intervals", {}).get("model", {}).get(main)
     gain = (tested.get("worth_it") or {}).get("difference")
     said = tested.get("verdict") or {}
-    optimized = optimized if isinstance(optimized, dict) else {}
     return Verdict(
         passed=passed,
         gates=gates,
@@ -281,14 +256,14 @@ def facts(project: Project, run: str | None) -> Facts:
     """
     found = verdict(project)
     sources = value_at(following.values(project.params), "collect.sources")
-    state = json_of(project.releases / "state.json")
+    state = readable(project.releases / "state.json") or {}
     return Facts(
         data=bool(sources),
         run=run,
         model=(project.stage("test") / METRICS).exists(),
         passed=found.passed if found else None,
         changed=bool(changed(project)),
-        released=bool(isinstance(state, dict) and state.get("stable")),
+        released=bool(state.get("stable")),
         proposed=is_proposed(project),
     )
 
@@ -296,8 +271,8 @@ def facts(project: Project, run: str | None) -> Facts:
 def is_proposed(project: Project) -> bool:
     """Return whether a proposal to train again waits for somebody's decision."""
     folder = project.var / "proposals"
-    found = (json_of(path) for path in folder.glob("*.json"))
-    return any(isinstance(one, dict) and one.get("state") == "proposed" for one in found)
+    found = (readable(path) for path in folder.glob("*.json"))
+    return any((one or {}).get("state") == "proposed" for one in found)
 
 
 def next_step(now: Facts) -> Step:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DataError
-from pipeline.i18n import _
+from app.studio.stamps import Stamp, damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH = 4_096  # rows that are decoded at once
-
-Stamp = tuple[str, int, int, int]  # path, time, size, inode: changes when the file does
 
 
 @dataclass(frozen=True)
@@ -82,21 +79,11 @@ def fitting(
     return pc.indices_nonzero(pc.fill_null(fits, False))
 
 
-def damaged(path: object, found: Any) -> DataError:
-    """Return the error for a file that cannot be read."""
-    return DataError.at(
-        path,
-        found=found,
-        allowed=_("a whole file that a stage wrote"),
-        fix=_("Run dvc repro, which writes it again."),
-    )
-
-
 class opened:  # noqa: N801 - reads as a phrase
     """Holds a parquet file open; ``file`` is None where it went away, damage is explained."""
 
     def __init__(self, stamp: Stamp) -> None:
-        self.path = stamp[0]
+        self.path = stamp.path
         self.file: pq.ParquetFile | None = None
 
     def __enter__(self) -> opened:

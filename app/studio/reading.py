@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app.studio import stamps
 from app.studio.parquet_reading import (
     Found,
-    Stamp,
     batches,
-    damaged,
     frame_of,
     known,
     nothing,
@@ -30,19 +28,19 @@ from app.studio.parquet_reading import (
     search,
 )
 from app.studio.project_files import Project
+from app.studio.stamps import Stamp, damaged, stamp_of
 from pipeline import artifacts
-from pipeline.i18n import _
-from pipeline.params import Params, load
 from pipeline.steps.spreadsheet import guard
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.params import Params
+
 PAGE = 50  # records that a page shows
 LARGEST_PAGE = 1_000
 LONGEST_LIST = 100_000  # names of a list of work, as long as the schema allows it
 LARGEST_TABLE = 20_000  # rows of a CSV that are shown
-LARGEST_JSON = 64 * 1024 * 1024  # bytes; a report has some ten thousand
 SECONDS = 1.0  # that a search looks before it asks whether to go on
 LONGEST_TEXT = 2_000  # characters of a cell that a table shows
 
@@ -138,7 +136,7 @@ def report(project: Project, stage: str) -> dict[str, Any] | None:
 
     :raises DataError: if it is damaged.
     """
-    return content(project.report(stage))
+    return stamps.content(project.report(stage))
 
 
 def metrics(project: Project, stage: str) -> dict[str, Any] | None:
@@ -146,16 +144,7 @@ def metrics(project: Project, stage: str) -> dict[str, Any] | None:
 
     :raises DataError: if they are damaged.
     """
-    return content(project.stage(stage) / artifacts.METRICS)
-
-
-def content(path: Path) -> dict[str, Any] | None:
-    """Return what a JSON file says; None where there is no file.
-
-    :raises DataError: if it is damaged, or larger than any report.
-    """
-    stamp = stamp_of(path)
-    return None if stamp is None else json_of(stamp)
+    return stamps.content(project.stage(stage) / artifacts.METRICS)
 
 
 def params(project: Project) -> Params:
@@ -163,14 +152,7 @@ def params(project: Project) -> Params:
 
     :raises ParamsError: if it is missing or not what the schema allows.
     """
-    stamp = stamp_of(project.params)
-    return load(project.params) if stamp is None else params_of(stamp)
-
-
-@functools.lru_cache(maxsize=4)  # never changed by who gets it, so it need not be copied
-def params_of(stamp: Stamp) -> Params:
-    """Read and check a ``params.yaml``, which takes a tenth of a second."""
-    return load(Path(stamp[0]))
+    return stamps.params(project.params)
 
 
 def table(path: Path, limit: int = LARGEST_TABLE) -> pd.DataFrame | None:
@@ -208,15 +190,6 @@ def spreadsheet(frame: pd.DataFrame) -> bytes:
     for row in frame.itertuples(index=False):
         writer.writerow([guard(one) if isinstance(one, str) else one for one in row])
     return target.getvalue().encode("utf-8-sig")
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Return what changes when a file does; None where there is no file."""
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return str(path), state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def outline(path: Path) -> tuple[int, tuple[str, ...]]:
@@ -289,36 +262,19 @@ def column_of(stamp: Stamp, name: str, limit: int) -> tuple[Any, ...]:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def json_of(stamp: Stamp) -> dict[str, Any] | None:
-    """Read a JSON file."""
-    path, _time, size, _inode = stamp
-    if size > LARGEST_JSON:
-        raise damaged(path, _("{size} bytes", size=size))
-    try:
-        found = json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, str(error)) from error
-    if not isinstance(found, dict):
-        raise damaged(path, _("no JSON object"))
-    return found
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
 def table_of(stamp: Stamp, limit: int) -> pd.DataFrame | None:
     """Read the first rows of a CSV."""
     import pandas as pd
 
     try:
-        with Path(stamp[0]).open(encoding="utf-8", newline="") as source:
+        with Path(stamp.path).open(encoding="utf-8", newline="") as source:
             rows = csv.reader(source)
             names = next(rows, [])
             cells = [row for row, _number in zip(rows, range(limit), strict=False)]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, csv.Error) as error:
-        raise damaged(stamp[0], str(error)) from error
+        raise damaged(stamp.path, str(error)) from error
     whole = [row for row in cells if len(row) == len(names)]
     columns = zip(*whole, strict=True) if whole else [()] * len(names)
     typed = {name: typed_column(list(one)) for name, one in zip(names, columns, strict=True)}

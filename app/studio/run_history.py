@@ -14,6 +14,7 @@ from app.studio.project_files import Project
 from app.studio.runs import comparing, following, restoring
 from app.studio.runs.comparing import Comparison, Figure, Row
 from app.studio.speech import date, duration, language, literal, number, plain, say
+from app.studio.stamps import stamp_of
 from pipeline.i18n import _
 
 PAGE = 25  # rows of the list at once
@@ -60,9 +61,8 @@ def draw_list(project: Project) -> None:
 def stamp(project: Project) -> tuple[Any, ...]:
     """Return what changes when the list of runs does."""
     newest = following.latest(project)
-    head = project.root / ".git/logs/HEAD"
-    written = head.stat().st_mtime_ns if head.exists() else 0
-    return (newest.id, newest.state) if newest else None, written
+    head = stamp_of(project.root / ".git/logs/HEAD")
+    return (newest.id, newest.state) if newest else None, head
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

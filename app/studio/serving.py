@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import http.client
 import json
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from app.studio import keeper, roles
+from app.studio import keeper, roles, stamps
 from app.studio.project_files import Project
 from app.studio.runs.processes import alive
 from app.studio.runs.records import Process
@@ -276,16 +275,9 @@ def free_port(host: str) -> int:
 def values(project: Project) -> params.Params | None:
     """Return the parameters; None where ``params.yaml`` is missing or not allowed."""
     try:
-        about = project.params.stat()
-        return loaded(project.params, about.st_mtime_ns, about.st_size)
-    except (OSError, MofangError):
+        return stamps.params(project.params)
+    except MofangError:
         return None
-
-
-@functools.lru_cache(maxsize=4)
-def loaded(path: Path, _changed: int, _size: int) -> params.Params:
-    """Return the parameters of a file, read again when it changed."""
-    return params.load(path)
 
 
 def address_in(project: Project) -> tuple[str, int]:

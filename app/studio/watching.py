@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.studio.project_files import Project
+from app.studio.stamps import Stamps, stamps_of
 from pipeline.errors import Text
 from pipeline.i18n import Message
 
@@ -95,17 +96,15 @@ def file(project: Project) -> Path | None:
     return address.file_of(database.connect(os.environ.get(DATABASE, ""), project.root))
 
 
-def stamp(project: Project) -> tuple[int, ...]:
-    """Return what changes when something is written into the traffic database."""
+def stamp(project: Project) -> Stamps | int:
+    """Return what changes when something is written into the traffic database.
+
+    What is written to a server is not seen: there it changes with time.
+    """
     path = file(project)
     if path is None:
-        return (int(time.time()) // FRESH,)
-    found: list[int] = []
-    for one in (path, path.with_name(f"{path.name}-wal")):
-        with contextlib.suppress(OSError):
-            about = one.stat()
-            found += [about.st_mtime_ns, about.st_size]
-    return tuple(found)
+        return int(time.time()) // FRESH
+    return stamps_of((path, path.with_name(f"{path.name}-wal")))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from ruamel.yaml.nodes import Node
 
 from app.studio.forms.describing import same
 from app.studio.project_files import Project
+from app.studio.stamps import Stamp, stamp_of
 from pipeline.artifacts import PARAMS
 from pipeline.errors import ParamsError, Problem
 from pipeline.i18n import _
@@ -41,21 +42,14 @@ def read(project: Project) -> Present:
 
     :raises ParamsError: if it is no readable YAML of names and values.
     """
-    path = project.params
-    try:
-        found = path.stat()
-    except OSError:
-        found = None
-    if found is None:
-        read_bytes(path)
-        raise FileNotFoundError(path)
-    return state(path, found.st_mtime_ns, found.st_size)
+    found = stamp_of(project.params)
+    return of(read_bytes(project.params)) if found is None else state(found)
 
 
 @functools.lru_cache(maxsize=KEPT)
-def state(path: Path, modified: int, size: int) -> Present:
-    """Return the state of a file of this time and size."""
-    return of(read_bytes(path))
+def state(stamp: Stamp) -> Present:
+    """Return the state of a file that has this stamp."""
+    return of(read_bytes(Path(stamp.path)))
 
 
 @functools.lru_cache(maxsize=KEPT)

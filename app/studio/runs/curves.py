@@ -9,6 +9,7 @@ from pathlib import Path
 from app.studio.runs import records
 from app.studio.runs.growing import Growing
 from app.studio.runs.records import CURVES, Run
+from app.studio.stamps import parsed
 
 Points = list[tuple[int, float]]
 SHOWN = {
@@ -74,7 +75,7 @@ class Told(Growing):
 
     def take(self, line: str) -> None:
         """Read one line."""
-        found = records.parsed(line) if '"stage": "train"' in line else None
+        found = parsed(line) if '"stage": "train"' in line else None
         if found is None or not isinstance(found.get("step"), int):
             return
         for key, name in SHOWN.items():

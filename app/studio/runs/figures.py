@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from app.studio.stamps import parsed
 
 FILES = {
     "validate": "models/validate/metrics.json",
@@ -32,7 +33,7 @@ def of_folder(root: Path) -> dict[str, Any]:
             return None
 
     found = collect(read)
-    told = parsed(read("models/test/report.json")).get("smaller_is_better")
+    told = (parsed(read("models/test/report.json")) or {}).get("smaller_is_better")
     return {"figures": found, "smaller": told if isinstance(told, list) else []}
 
 
@@ -41,10 +42,11 @@ def collect(read: Callable[[str], str | None]) -> dict[str, float]:
 
     :param read: returns the text of a file of the project, or None.
     """
-    content = {stage: parsed(read(path)) for stage, path in FILES.items()}
+    content = {stage: parsed(read(path)) or {} for stage, path in FILES.items()}
     found = dict(named("validate", content["validate"]))
     found |= dict(named("test", content["test"].get("model", content["test"])))
-    shipped = shipped_variant(content["optimize"], parsed(read("models/optimize/report.json")))
+    report = parsed(read("models/optimize/report.json")) or {}
+    shipped = shipped_variant(content["optimize"], report)
     return found | dict(named("optimize", shipped))
 
 
@@ -62,15 +64,6 @@ def named(stage: str, content: Any) -> Iterator[tuple[str, float]]:
         plain = isinstance(value, int | float) and not isinstance(value, bool)
         if plain and not LEFT_OUT.search(name):
             yield f"{stage}.{name}", float(value)
-
-
-def parsed(text: str | None) -> Mapping[str, Any]:
-    """Return a JSON object, empty where there is none."""
-    try:
-        content = json.loads(text or "")
-    except ValueError:
-        return {}
-    return content if isinstance(content, Mapping) else {}
 
 
 def smaller_is_better(name: str, told: list[str]) -> bool | None:

@@ -22,6 +22,7 @@ from app.studio.runs import curves as curve_files
 from app.studio.runs import logbook, processes, records, supervisor, workplace
 from app.studio.runs.logbook import StageState
 from app.studio.runs.records import STAGES, Run
+from app.studio.stamps import Stamp, parsed, stamp_of
 from pipeline.artifacts import PARAMS
 from pipeline.errors import DataError
 
@@ -147,7 +148,7 @@ def progress(run: Run) -> Progress | None:
     stage = running[-1] if running else called(run)
     since = began(run).get(stage, 0.0)
     for line in reversed(logbook.tail(run.progress_lines, 3)):
-        found = records.parsed(line)
+        found = parsed(line)
         if found and float(found.get("time", 0.0)) >= since:
             return told(run, stage, found)
     return None
@@ -258,18 +259,18 @@ def values(path: Path) -> Any:
 
     They are the same ones for all who ask: nobody changes them.
     """
+    stamp = stamp_of(path)
     try:
-        about = path.stat()
-        return loaded(path, about.st_mtime_ns, about.st_size)
+        return None if stamp is None else loaded(stamp)
     except OSError:
         return None
 
 
 @functools.lru_cache(maxsize=64)
-def loaded(path: Path, _changed: int, _size: int) -> Any:
+def loaded(stamp: Stamp) -> Any:
     """Return the values of a YAML file."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(Path(stamp.path).read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError, ValueError):
         return None
 

@@ -33,9 +33,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from app.studio.project_files import Project
+from app.studio.stamps import parsed
 from pipeline.artifacts import write_json
 from pipeline.errors import DataError, Text, packed_text, unpacked_text
 from pipeline.i18n import _
@@ -186,19 +187,9 @@ def ids(project: Project) -> list[str]:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return a small JSON object, or None where there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return parsed(path.read_bytes())
+    except OSError:
         return None
-    return cast("dict[str, Any]", content) if isinstance(content, dict) else None
-
-
-def parsed(line: str) -> dict[str, Any] | None:
-    """Return the JSON object of a line, or None where it holds none, as when it is half written."""
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return None
-    return cast("dict[str, Any]", content) if isinstance(content, dict) else None
 
 
 def seconds_since(began: float | None) -> float:

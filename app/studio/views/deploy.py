@@ -16,6 +16,7 @@ from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.releasing import Desk
 from app.studio.speech import date, language, number, say, size
+from app.studio.stamps import Stamps
 from pipeline.errors import Text
 from pipeline.evaluation import naming
 from pipeline.i18n import Message, _
@@ -129,8 +130,7 @@ def draw_versions(project: Project, known: Overview) -> None:
         st.caption(say(_("There is no release yet.")))
         return
     offset = paged(len(known.versions), "deploy_versions_page")
-    stamp = (*deploying.stamp(project), len(known.versions))
-    found = lines(str(project.root), stamp, offset)
+    found = lines(project, (deploying.stamp(project), len(known.versions)), offset)
     drawing.table(
         [row(one) for one in found],
         VERSIONS,
@@ -163,11 +163,9 @@ def paged(count: int, key: str) -> int:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def lines(root: str, stamp: tuple[int, ...], offset: int) -> list[Line]:
+def lines(project: Project, stamp: tuple[Stamps, int], offset: int) -> list[Line]:
     """Return a page of releases, read again when one came, went or changed what it does."""
-    from pathlib import Path
-
-    return deploying.lines(Project(Path(root)), PAGE, offset)
+    return deploying.lines(project, PAGE, offset)
 
 
 def row(one: Line) -> dict[str, Text | float | None]:

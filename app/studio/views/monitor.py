@@ -15,6 +15,7 @@ from app.studio.forms.drawing import section_forms
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.speech import ago, date, language, number, percent, plain, say
+from app.studio.stamps import Stamps
 from app.studio.watching import Feedback
 from pipeline.i18n import Message, _
 
@@ -147,7 +148,7 @@ def draw_said(project: Project) -> None:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def said(root: str, stamp: tuple[int, ...], offset: int) -> list[Feedback]:
+def said(root: str, stamp: Stamps | int, offset: int) -> list[Feedback]:
     """Return a page of what people said, read again when something was written."""
     return watching.feedback(Project.here(), PAGE, offset)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
@@ -19,6 +18,7 @@ from app.studio.project.schema import Plan
 from app.studio.project.tabs import TABS, Page
 from app.studio.project_files import Project
 from app.studio.speech import language, say
+from app.studio.stamps import Stamp, stamp_of
 from pipeline.i18n import Message, _
 
 OPEN = "project_tab"  # in the session: the name of the open tab
@@ -84,17 +84,14 @@ def page_of(project: Project) -> Page:
 
 def read(project: Project) -> Plan:
     """Return the plan as it lies there; it is read again when the file is another one."""
-    path = saving.path_of(project)
-    if not path.exists():
-        return Plan()
-    state = path.stat()
-    return read_at(str(project.root), state.st_mtime_ns, state.st_size)
+    stamp = stamp_of(saving.path_of(project))
+    return Plan() if stamp is None else read_at(project, stamp)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def read_at(root: str, changed: int, size: int) -> Plan:
-    """Return the plan of a folder; time and size only tell files apart."""
-    return saving.read(Project(Path(root)))
+def read_at(project: Project, stamp: Stamp) -> Plan:
+    """Return the plan of a project; the stamp only tells files apart."""
+    return saving.read(project)
 
 
 def open_tab(name: str) -> None:

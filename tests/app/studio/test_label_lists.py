@@ -15,6 +15,7 @@ from filelock import FileLock
 from app.studio import desks, label_lists, label_texts, labelling, labels_at_work, reading, roles
 from app.studio.label_lists import CHECKS, DISPUTES, QUEUE, SUSPECTS, Table
 from app.studio.project_files import Project
+from app.studio.stamps import stamp_of
 from app.studio.text_changes import marked
 from pipeline.errors import BusyError, DataError
 from pipeline.steps.annotations import by_record, read
@@ -250,7 +251,7 @@ def test_two_lists_are_not_made_at_once(here: Project) -> None:
 def test_the_guideline_speaks_the_readers_language_and_fetches_nothing(here: Project) -> None:
     path = here.annotations / "guideline.md"
     path.write_text("# Rules ![x](http://a/b.png)\n\n---\n\n# \u89c4\u5219\n", encoding="utf-8")
-    stamp = reading.stamp_of(path)
+    stamp = stamp_of(path)
     assert stamp is not None
     assert label_texts.guideline(stamp, "en") == "#### Rules \\![x](http://a/b.png)"
     assert label_texts.guideline(stamp, "zh") == "#### \u89c4\u5219"
