@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from tests.e2e.nursery import nursery
 from tests.e2e.project import Project
 
 settings.register_profile("mofang", deadline=None, print_blob=True)
@@ -40,6 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A tiny project after a whole ``dvc repro``; tests only read it, or copy it.
 
+    Its stages are forks of a process that has imported their libraries.
+
     Workers of pytest-xdist share the one that the first of them builds.
     """
     base = tmp_path_factory.getbasetemp()
@@ -48,7 +51,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with FileLock(shared / "built.lock"):
         if not log.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            made = Project.create(folder)
-            log.write_text(made.repro(), encoding="utf-8")
+            with nursery() as variables:
+                made = Project.create(folder, **variables)
+                log.write_text(made.repro(), encoding="utf-8")
             made.commit()
     return Project(folder)

@@ -67,10 +67,11 @@ if os.environ.get("MOFANG_NURSERY"):
 
 
 @contextlib.contextmanager
-def nursery() -> Iterator[Path]:
-    """Yield the socket of a nursery that lives as long as the block."""
+def nursery() -> Iterator[dict[str, str]]:
+    """Yield the variables of programs whose stages are forks, as long as the block lasts."""
     folder = tempfile.mkdtemp(prefix="mofang-")  # short, as addresses of sockets have to be
     path = Path(folder) / "nursery"
+    (Path(folder) / "sitecustomize.py").write_text(HOOK)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.nursery", str(path)], env=environment, text=True,
@@ -79,7 +80,7 @@ def nursery() -> Iterator[Path]:
         assert process.stdout is not None
         try:
             assert process.stdout.readline().strip() == STARTED
-            yield path
+            yield {"MOFANG_NURSERY": str(path), "PYTHONPATH": folder}
         finally:
             process.kill()
             shutil.rmtree(folder)

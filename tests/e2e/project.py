@@ -104,22 +104,25 @@ def params() -> dict[str, object]:
 class Project:
     """A copy of the repository with its own data, git and dvc."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder, self.variables = folder, variables
         self.progress = folder / "progress.jsonl"
 
     @classmethod
-    def create(cls, folder: Path, rows: int = 360) -> Project:
-        """Copy what git would, and fill in data and params."""
+    def create(cls, folder: Path, **variables: str) -> Project:
+        """Copy what git would, and fill in data and params.
+
+        :param variables: that its programs run with.
+        """
         shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=NO_CACHE)
         for name in COPIED:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-        project = cls(folder)
+        project = cls(folder, **variables)
         with (folder / "data/raw/requests.csv").open("w", encoding="utf-8", newline="") as target:
             table = csv.DictWriter(target, ["request", "kind"])
             table.writeheader()
-            table.writerows(requests(rows))
+            table.writerows(requests(360))
         project.set(params())
         for words in (
             ["init", "-q"],
@@ -162,12 +165,16 @@ class Project:
     def environment(self) -> dict[str, str]:
         """Return the variables that programs of this project run with."""
         tools = Path(sys.executable).parent
-        return os.environ | {
-            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-            "MOFANG_PROGRESS": str(self.progress),
-            "MOFANG_LANGUAGE": "en",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        return (
+            os.environ
+            | {
+                "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+                "MOFANG_PROGRESS": str(self.progress),
+                "MOFANG_LANGUAGE": "en",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+            | self.variables
+        )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a program in a session of its own."""

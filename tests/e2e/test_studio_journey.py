@@ -85,7 +85,7 @@ def test_from_a_table_to_a_served_model_by_clicks(
     with contextlib.ExitStack() as stack:
         given = {"MOFANG_LANGUAGE": "en", "MOFANG_WORKERS": "1"}
         if forked:
-            given["MOFANG_NURSERY"] = str(stack.enter_context(nursery()))
+            given["MOFANG_NURSERY"] = stack.enter_context(nursery())["MOFANG_NURSERY"]
         stack.enter_context(small.swept(Project(folder)))
         studio = stack.enter_context(Studio(folder, **given))
         reader = browser.reader(studio.address)
