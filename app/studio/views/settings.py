@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app.studio import audit, glossary, layout, preferences, roles, system
+from app.studio import model_drawing as drawing
 from app.studio.project_files import Project
 from app.studio.roles import ACTIONS, Role
 from app.studio.speech import KEY, NAMES, date, language, literal, number, plain, say
@@ -27,17 +30,19 @@ STATES: dict[str, Message] = {
 def draw(project: Project) -> None:
     """Draw the page."""
     st.title(say(_("Settings and help")), anchor=False)
-    names = [_("Words"), _("This machine"), _("Notifications"), _("Preferences"), _("Roles")]
+    found: list[drawing.Panel] = [
+        (_("Words"), draw_words),
+        (_("This machine"), partial(draw_machine, project)),
+        (_("Notifications"), partial(draw_notifications, project)),
+        (_("Preferences"), partial(draw_preferences, project)),
+        (_("Roles"), partial(draw_roles, project)),
+    ]
     if roles.may(roles.SEE_AUDIT):
-        names.append(_("Who did what"))
-    tabs = st.tabs([say(name) for name in names], key="settings_tabs")
-    parts = (draw_words, draw_machine, draw_notifications, draw_preferences, draw_roles, draw_audit)
-    for tab, part in zip(tabs, parts, strict=False):
-        with tab, layout.explained():
-            part(project)
+        found.append((_("Who did what"), partial(draw_audit, project)))
+    drawing.panels(found, key="settings_tabs")
 
 
-def draw_words(_project: Project) -> None:
+def draw_words() -> None:
     """Draw the glossary."""
     wanted = st.text_input(
         say(_("Look for a word")), key="settings_word", max_chars=60, icon=":material/search:"

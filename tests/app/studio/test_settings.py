@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.studio import audit, glossary, system
 from app.studio.project_files import Project
@@ -15,6 +16,8 @@ from app.studio.roles import Role, RoleError, User, acting_as
 from app.studio.speech import plain
 from pipeline.errors import BusyError
 from pipeline.evaluation.naming import EXPLAINED, FIGURES
+from pipeline.i18n import translate
+from tests.app.studio.data_pages import tab
 from tests.app.studio.pages import LANGUAGES, assert_sound, open_page
 
 ROOT = Path(__file__).parents[3]
@@ -136,35 +139,57 @@ def test_only_an_operator_sends_a_test(here: Project) -> None:
 
 # The page
 
+TABS = ("Words", "This machine", "Notifications", "Preferences", "Roles", "Who did what")
+
+
+def opened(here: Project, name: str, language: str = "en", role: Role = Role.OPERATOR) -> AppTest:
+    """Return the page with a tab open."""
+    return tab(open_page("settings", here, language, role=role), "settings", name, language)
+
 
 @LANGUAGES
-def test_the_page(here: Project, language: str) -> None:
+def test_only_the_open_tab_is_drawn(here: Project, language: str) -> None:
     page = open_page("settings", here, language)
     assert page.title
-    assert len(page.tabs) == 6
+    assert [one.label for one in page.tabs] == [translate(name, language) for name in TABS]
+    for name in TABS:
+        tab(page, "settings", name, language)
+        assert [one.label for one in page.tabs if one.children] == [translate(name, language)]
+
+
+@LANGUAGES
+def test_a_word_that_is_not_there(here: Project, language: str) -> None:
+    page = open_page("settings", here, language)
+    assert not page.info
+    page.text_input(key="settings_word").set_value("no such word").run()
+    assert_sound(page)
+    assert page.info
+
+
+@LANGUAGES
+def test_what_was_found_of_the_machine_stays(here: Project, language: str) -> None:
+    page = opened(here, "This machine", language)
     page.button(key="settings_check").click().run()
     assert_sound(page)
     bold = [one.value for one in page.markdown if one.value.startswith(":material/")]
     assert len(bold) == 10
-    page.text_input(key="settings_word").set_value("no such word").run()
-    assert_sound(page)
-    assert page.info
+    tab(page, "settings", "Roles", language)
+    tab(page, "settings", "This machine", language)
     assert bold == [one.value for one in page.markdown if one.value.startswith(":material/")]
 
 
 @LANGUAGES
 def test_a_viewer_sees_no_audit_and_cannot_send(here: Project, language: str) -> None:
-    page = open_page("settings", here, language, role=Role.VIEWER)
-    assert len(page.tabs) == 5
+    page = opened(here, "Notifications", language, Role.VIEWER)
+    assert [one.label for one in page.tabs] == [translate(name, language) for name in TABS[:-1]]
     assert page.button(key="settings_notify").disabled
     assert page.button(key="settings_notify").help
-    assert not page.dataframe
 
 
 def test_audit_lines_are_turned_over(here: Project) -> None:
     for number in range(60):
         audit.write(here, audit.Doing("<b>eve</b>", "editor", "label", f"={number}"))
-    page = open_page("settings", here)
+    page = opened(here, "Who did what")
     assert len(page.dataframe[0].value) == 50
     page.number_input(key="settings_page").set_value(2).run()
     assert_sound(page)
@@ -173,7 +198,7 @@ def test_audit_lines_are_turned_over(here: Project) -> None:
 
 def test_a_test_notification_by_click(here: Project) -> None:
     monitor(here, "print('target 1: taken')\n")
-    page = open_page("settings", here)
+    page = opened(here, "Notifications")
     page.button(key="settings_notify").click().run()
     assert_sound(page)
     assert page.success
@@ -181,7 +206,7 @@ def test_a_test_notification_by_click(here: Project) -> None:
 
 
 def test_preferences_are_forgotten_by_click(here: Project) -> None:
-    page = open_page("settings", here)
+    page = opened(here, "Preferences")
     page.button(key="settings_forget").click().run()
     assert_sound(page)
     assert page.success
