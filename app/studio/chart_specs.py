@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, cast
 
@@ -28,6 +28,15 @@ INK = "#1F2933"  # Streamlit's own grey is too light for small words
 WORDS = {"labelColor": INK, "titleColor": INK}
 CONFIG = {"axis": WORDS, "legend": WORDS, "header": WORDS}
 KEPT = 128  # charts
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A chart in Vega-Lite's own words, without its rows."""
+
+    rows: pd.DataFrame
+    words: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Spec:
         ]
 
 
-def kept(build: Callable[P, Chart]) -> Callable[P, Spec]:
+def kept(build: Callable[P, Chart | Written]) -> Callable[P, Spec]:
     """Let a function that builds a chart return its spec, built once for the same arguments.
 
     What it is given must say by ``repr`` all that it holds: rows, words and messages do.
@@ -65,11 +74,17 @@ def kept(build: Callable[P, Chart]) -> Callable[P, Spec]:
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)
-def content(name: str, language: str, given: bytes, _build: Callable[[], Chart]) -> dict[str, Any]:
+def content(
+    name: str, language: str, given: bytes, _build: Callable[[], Chart | Written]
+) -> dict[str, Any]:
     """Build a chart and return what Vega-Lite draws."""
     tables: dict[str, bytes] = {}
-    # What was built is sound already: Altair checks each part when it is made.
-    found: dict[str, Any] = named(_build(), tables).to_dict(validate=False)
+    built = _build()
+    if isinstance(built, Written):
+        found = {"$schema": SCHEMA, **built.words, "data": {"name": put(built.rows, tables)}}
+    else:
+        # What was built is sound already: Altair checks each part when it is made.
+        found = named(built, tables).to_dict(validate=False)
     return {**found, "datasets": tables, "config": CONFIG}
 
 
@@ -80,13 +95,18 @@ def named(chart: Chart, tables: dict[str, bytes]) -> Chart:
 
     chart = chart.copy(deep=False)
     if isinstance(chart.data, pd.DataFrame):
-        table = packed(chart.data)
-        name = hashlib.sha256(table).hexdigest()
-        tables[name] = table
-        chart.data = alt.NamedData(name)
+        chart.data = alt.NamedData(put(chart.data, tables))
     if isinstance(chart, alt.LayerChart):
         chart.layer = [named(cast("Chart", one), tables) for one in chart.layer]
     return chart
+
+
+def put(frame: pd.DataFrame, tables: dict[str, bytes]) -> str:
+    """Put a table aside as Arrow bytes, and return its name."""
+    table = packed(frame)
+    name = hashlib.sha256(table).hexdigest()
+    tables[name] = table
+    return name
 
 
 def packed(frame: pd.DataFrame) -> bytes:

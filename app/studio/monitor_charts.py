@@ -2,6 +2,9 @@
 
 Rows come in, what Vega-Lite draws goes out, in the look of ``charts``. A window that is out of the
 ordinary has a triangle, which the page beside it puts into words. Times are the reader's own.
+
+The charts are said in Vega-Lite's own words: a page has six of them, and Altair would take a
+quarter of a second to build them.
 """
 
 from __future__ import annotations
@@ -9,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from app.studio.chart_specs import Chart, kept
+from app.studio.chart_specs import Written, kept
 from app.studio.charts import BLUE, DASHES, GREY, LABEL, RED, SERIES, spread
 from app.studio.speech import plain
 from pipeline.errors import Text
@@ -28,12 +30,13 @@ LONG = "%Y-%m-%d %H:%M"
 ABREAST = 3  # names of a legend that stand side by side in half a page
 FIELDS = ("since", "value", "name", "odd")
 Row = Mapping[str, Any]
+Words = dict[str, Any]  # of Vega-Lite
 
 
 @kept
 def lines(
     rows: Sequence[Row], series: Mapping[str, Text], title: Text, *, form: str = ",.4~r"
-) -> Chart:
+) -> Written:
     """Return a line for each series; a window without the figure leaves a gap.
 
     :param rows: with ``since`` and the keys of ``series``; ``odd`` marks a window.
@@ -49,7 +52,7 @@ def lines(
 
 
 @kept
-def shares(rows: Sequence[Row], title: Text) -> Chart:
+def shares(rows: Sequence[Row], title: Text) -> Written:
     """Return a line for each label: its part of a window's answers.
 
     :param rows: of ``since``, ``label`` and ``share``.
@@ -64,42 +67,47 @@ def shares(rows: Sequence[Row], title: Text) -> Chart:
 
 def drawn(
     points: Sequence[tuple[str, float | None, str, str]],
-    names: Sequence[str],
+    names: list[str],
     title: Text,
     form: str,
-) -> Chart:
+) -> Written:
     """Return lines, one a name, with triangles over what is odd."""
-    upright = alt.Y(
-        "value:Q", title=plain(title), axis=alt.Axis(format=form), scale=alt.Scale(zero=False)
-    )
-    base = alt.Chart(pd.DataFrame(points, columns=FIELDS)).encode(x=along(), y=upright)
-    colours = alt.Scale(domain=list(names), range=spread(SERIES, names))
-    dashes = alt.Scale(domain=list(names), range=[list(one) for one in spread(DASHES, names)])
     shown = legend(len(names)) if len(names) > 1 else None
-    found = tips(title, form)
-    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18)).encode(
-        color=alt.Color("name:N", scale=colours, title=None, legend=shown),
-        strokeDash=alt.StrokeDash("name:N", scale=dashes, title=None, legend=shown),
-        tooltip=found,
-    )
-    return alt.layer(line, odd(base, found), height=HEIGHT)
+    by_name: Words = {"field": "name", "type": "nominal", "title": None, "legend": shown}
+    dashes = [list(one) for one in spread(DASHES, names)]
+    line: Words = {
+        "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 18}},
+        "encoding": {
+            "x": along(),
+            "y": upright("value", title, axis={"format": form}, scale={"zero": False}),
+            "color": by_name | {"scale": {"domain": names, "range": spread(SERIES, names)}},
+            "strokeDash": by_name | {"scale": {"domain": names, "range": dashes}},
+            "tooltip": tips(title, form),
+        },
+    }
+    frame = pd.DataFrame(points, columns=FIELDS)
+    return Written(frame, {"height": HEIGHT, "layer": [line, odd(tips(title, form))]})
 
 
 @kept
-def counts(rows: Sequence[Row], title: Text) -> Chart:
+def counts(rows: Sequence[Row], title: Text) -> Written:
     """Return a bar for each window: how many requests it had."""
     name = plain(_("requests"))
     points = [(row["since"], row["requests"], name, row.get("odd") or "") for row in rows]
-    upright = alt.Y("value:Q", title=plain(title), axis=alt.Axis(format=",~d", tickMinStep=1))
-    base = alt.Chart(pd.DataFrame(points, columns=FIELDS)).encode(x=along(), y=upright)
-    width = max(1, min(16, 240 // max(1, len(rows))))
-    found = tips(title, ",d")
-    bars = base.mark_bar(size=width, color=BLUE).encode(tooltip=found)
-    return alt.layer(bars, odd(base, found), height=HEIGHT)
+    bars: Words = {
+        "mark": {"type": "bar", "color": BLUE, "size": max(1, min(16, 240 // max(1, len(rows))))},
+        "encoding": {
+            "x": along(),
+            "y": upright("value", title, axis={"format": ",~d", "tickMinStep": 1}),
+            "tooltip": tips(title, ",d"),
+        },
+    }
+    frame = pd.DataFrame(points, columns=FIELDS)
+    return Written(frame, {"height": HEIGHT, "layer": [bars, odd(tips(title, ",d"))]})
 
 
 @kept
-def distances(rows: Sequence[Row], title: Text) -> Chart:
+def distances(rows: Sequence[Row], title: Text) -> Written:
     """Return the distance from the training data over time, with the bound up to which it is small.
 
     :param rows: of ``since``, ``score``, ``threshold`` and ``drifted``, all of one kind.
@@ -110,45 +118,58 @@ def distances(rows: Sequence[Row], title: Text) -> Chart:
         for row in rows
     ]
     frame = pd.DataFrame(points, columns=(*FIELDS, "bound"))
-    distance = plain(_("distance"))
-    upright = alt.Y("value:Q", title=distance, axis=alt.Axis(format=".3~f"))
-    base = alt.Chart(frame).encode(x=along(), y=upright)
-    bounded = alt.Tooltip("bound:Q", title=plain(_("alike up to")), format=".3f")
-    found = [*tips(title, ".3f"), bounded]
-    line = base.mark_line(strokeWidth=2, point=True, color=BLUE).encode(tooltip=found)
-    bound = base.mark_line(strokeWidth=1.5, strokeDash=[6, 3], color=GREY).encode(
-        y=alt.Y("bound:Q", title=distance)
-    )
-    return alt.layer(bound, line, odd(base, found), height=HEIGHT - 60)
+    distance = _("distance")
+    alike: Words = {"field": "bound", "type": "quantitative", "title": plain(_("alike up to"))}
+    found = [*tips(title, ".3f"), alike | {"format": ".3f"}]
+    line: Words = {
+        "mark": {"type": "line", "strokeWidth": 2, "point": True, "color": BLUE},
+        "encoding": {
+            "x": along(),
+            "y": upright("value", distance, axis={"format": ".3~f"}),
+            "tooltip": found,
+        },
+    }
+    bound: Words = {
+        "mark": {"type": "line", "strokeWidth": 1.5, "strokeDash": [6, 3], "color": GREY},
+        "encoding": {"x": along(), "y": upright("bound", distance)},
+    }
+    return Written(frame, {"height": HEIGHT - 60, "layer": [bound, line, odd(found)]})
 
 
-def along() -> alt.X:
+def along() -> Words:
     """Return the axis of time."""
-    axis = alt.Axis(labelExpr=TIME, tickCount=8, labelOverlap="greedy")
-    return alt.X("since:T", title=None, axis=axis)
+    axis = {"labelExpr": TIME, "tickCount": 8, "labelOverlap": "greedy"}
+    return {"field": "since", "type": "temporal", "title": None, "axis": axis}
 
 
-def legend(names: int) -> alt.Legend:
+def upright(field: str, title: Text, **others: Words) -> Words:
+    """Return an axis of numbers."""
+    return {"field": field, "type": "quantitative", "title": plain(title), **others}
+
+
+def legend(names: int) -> Words:
     """Return a legend that shows each line as it is drawn, with its dash; many names take lines."""
-    return alt.Legend(
-        orient="top", labelLimit=LABEL, symbolType="stroke", symbolSize=400, symbolStrokeWidth=2,
-        columns=min(names, ABREAST),
-    )  # fmt: skip
+    return {
+        "orient": "top", "labelLimit": LABEL, "symbolType": "stroke", "symbolSize": 400,
+        "symbolStrokeWidth": 2, "columns": min(names, ABREAST),
+    }  # fmt: skip
 
 
-def odd(base: alt.Chart, found: Sequence[alt.Tooltip]) -> alt.Chart:
+def odd(found: Sequence[Words]) -> Words:
     """Return a triangle on top of each window that is out of the ordinary."""
-    why = alt.Tooltip("odd:N", title=plain(_("out of the ordinary")))
-    marked: alt.Chart = base.transform_filter("datum.odd != ''")
-    triangles = marked.mark_point(shape="triangle-down", size=90, color=RED, filled=True, opacity=1)
-    told: alt.Chart = triangles.encode(y=alt.value(-7), tooltip=[*found, why])
-    return told
+    why = {"field": "odd", "type": "nominal", "title": plain(_("out of the ordinary"))}
+    return {
+        "transform": [{"filter": "datum.odd != ''"}],
+        "mark": {"type": "point", "shape": "triangle-down", "size": 90, "color": RED,
+                 "filled": True, "opacity": 1},
+        "encoding": {"x": along(), "y": {"value": -7}, "tooltip": [*found, why]},
+    }  # fmt: skip
 
 
-def tips(title: Text, form: str) -> list[alt.Tooltip]:
+def tips(title: Text, form: str) -> list[Words]:
     """Return what is told about a point."""
     return [
-        alt.Tooltip("since:T", title=plain(_("from")), format=LONG),
-        alt.Tooltip("name:N", title=plain(_("what"))),
-        alt.Tooltip("value:Q", title=plain(title), format=form),
+        {"field": "since", "type": "temporal", "title": plain(_("from")), "format": LONG},
+        {"field": "name", "type": "nominal", "title": plain(_("what"))},
+        {"field": "value", "type": "quantitative", "title": plain(title), "format": form},
     ]
