@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -51,10 +52,15 @@ def draw_figures(project: Project) -> None:
         help=say(_("Without seeing each other. Agreement is counted over these records.")),
     )
     st.caption(say(judged(found)))
-    with st.expander(say(_("By label, by pair and by person")), key="agreement_more"):
-        draw_labels(found)
-        draw_pairs(found)
-        draw_people(table, found)
+    more = partial(draw_parts, table, found)
+    drawing.folded(_("By label, by pair and by person"), more, key="agreement_more", icon="groups")
+
+
+def draw_parts(table: Table, found: Agreement) -> None:
+    """Draw what the agreement is made of."""
+    draw_labels(found)
+    draw_pairs(found)
+    draw_people(table, found)
 
 
 def interval(one: Figure) -> Text:

@@ -1,16 +1,16 @@
-"""Parts that the pages of the model stages share: heads, states, tables, figures, gates, groups."""
+"""Parts that the pages of the model stages share: heads, states, tables, figures, gates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 import streamlit as st
 
-from app.studio import charts, model_charts, model_reading, outcomes, roles
+from app.studio import model_reading, outcomes, reading, roles
 from app.studio.forms.drawing import section_form
 from app.studio.layout import BY_NAME, link, live
 from app.studio.project_files import Project
@@ -19,7 +19,6 @@ from app.studio.runs.records import Run
 from app.studio.search_running import is_search
 from app.studio.speech import ago, duration, figure, plain, say
 from pipeline.errors import MofangError, Text
-from pipeline.evaluation import naming
 from pipeline.i18n import Message, _
 
 EVERY = 2.0  # seconds between two looks at a run that works
@@ -64,6 +63,42 @@ def panels(found: Sequence[Panel], key: str) -> None:
         if tab.open:
             with tab:
                 draw()
+
+
+def folded(
+    title: Text,
+    draw: Callable[[], object],
+    *,
+    key: str,
+    icon: str = "table",
+    unfolded: bool = False,
+) -> None:
+    """Draw a fold that a reader opens, of which nothing is worked out before."""
+    fold = st.expander(
+        say(title), expanded=unfolded, key=key, icon=f":material/{icon}:", on_change="rerun"
+    )
+    if fold.open:
+        with fold:
+            draw()
+
+
+def stage_page(
+    project: Project,
+    stage: str,
+    sentence: Message,
+    parts: Callable[[dict[str, Any]], Sequence[Panel]],
+) -> None:
+    """Draw the page of a stage that tells all it has to tell in its report.
+
+    :param parts: returns the tabs for a report; the settings are the last one.
+    """
+    head(stage, sentence)
+    standing(project, stage)
+    report = reading.report(project, stage)
+    if report is None:
+        nothing_yet(stage)
+    found = [] if report is None else parts(report)
+    panels([*found, settings(stage, project)], key=f"{stage}_tabs")
 
 
 def settings(section: str, project: Project) -> Panel:
@@ -147,10 +182,14 @@ def table(
 
     :param title: read out where the table cannot be seen.
     """
-    frame = pd.DataFrame({column.key: [cell(row, column) for row in rows] for column in columns})
+    import pyarrow as pa
+
+    # Streamlit would turn a data frame into the same, in ten times the time.
+    cells = {one.key: [cell(row, one) for row in rows] for one in columns}
+    found = pa.table({name: pa.array(some, from_pandas=True) for name, some in cells.items()})
     shape: Any = "content" if len(rows) <= LINES else TALLEST
     chosen = st.dataframe(
-        frame,
+        found,
         key=key,
         hide_index=True,
         height=shape,
@@ -222,8 +261,9 @@ FIGURES = (
 
 def all_figures(rows: Sequence[Row], key: str) -> None:
     """Draw every figure with its meaning, folded away."""
-    with st.expander(say(_("All figures")), icon=":material/list:"):
-        table(rows, FIGURES, key=key, title=_("All figures"))
+    title = _("All figures")
+    draw = partial(table, rows, FIGURES, key=key, title=title)
+    folded(title, draw, key=f"{key}_fold", icon="list")
 
 
 def gates(
@@ -260,74 +300,6 @@ def gates(
     table(shown, columns, key=key, title=_("Every gate and what was found"))
     for row in (one for one in rows if one["fix"]):
         st.markdown(f"- **{say(row['figure'])}**: {say(row['fix'])}")
-
-
-def groups(report: Mapping[str, Any], task: str, key: str) -> None:
-    """Draw how good the model is for each group of a column that the reader chooses."""
-    columns = [name for name, found in report.get("slices", {}).items() if len(found) > 1]
-    if not columns:
-        st.info(say(_("There are no groups of records to compare.")), icon=":material/info:")
-        return
-    names = {name: plain(naming.column(name)) for name in columns}
-    chosen = st.selectbox(
-        say(_("Groups by")),
-        columns,
-        format_func=names.__getitem__,
-        key=f"{key}_column",
-        width=320,
-    )
-    rows = model_reading.slice_rows(report, chosen, task)
-    title = naming.figure(str(rows[0]["figure"]))
-    alternative = _("{figure} of each group, with its interval", figure=title)
-    charts.show(
-        model_charts.intervals(rows, title, name="group", noted="small"),
-        alternative,
-        key=f"{key}_chart",
-    )
-    if any(row["small"] for row in rows):
-        text = _("Hollow points are groups with few records: they are shown and make no claim.")
-        st.caption(say(text))
-    with st.expander(say(_("As a table")), icon=":material/table:"):
-        few = [{**row, "note": _("too small for a claim") if row["small"] else ""} for row in rows]
-        listed = (
-            Column("group", naming.column(chosen)),
-            Column("records", _("Records"), "count"),
-            Column("value", title, "number"),
-            Column("low", _("from"), "number"),
-            Column("high", _("to"), "number"),
-            Column("note", _("Note")),
-        )
-        table(few, listed, key=f"{key}_table", title=alternative)
-
-
-def fairness(report: Mapping[str, Any], key: str) -> None:
-    """Draw the gaps between groups of the columns that were declared."""
-    st.subheader(say(_("For whom: fairness")), anchor=False)
-    if not report.get("fairness"):
-        text = _("No column is declared for which answers should be alike. Name columns in "
-                 "params.yaml, validate.groups.columns, to compare them.")  # fmt: skip
-        st.info(say(text), icon=":material/info:")
-        return
-    for column, entry in report["fairness"].items():
-        rows = model_reading.fairness_rows(entry)
-        st.markdown(say(model_reading.fairness_said(column, entry)))
-        if rows:
-            listed = (
-                Column("gap", _("Gap"), width="large"),
-                Column("value", _("Value"), "number"),
-                Column("low", _("from"), "number"),
-                Column("high", _("to"), "number"),
-                Column("lowest", _("Lowest group")),
-                Column("highest", _("Highest group")),
-                Column("label", _("Label")),
-                Column("sure", _("Certainty")),
-            )
-            told = [
-                {**row, "sure": _("may be chance") if row["chance"] else _("more than chance")}
-                for row in rows
-            ]
-            title = _("Gaps between groups by {column}", column=naming.column(column))
-            table(told, listed, key=f"{key}_{column}", title=title)
 
 
 def download(path: Path, label: Message, mime: str, key: str, icon: str = "download") -> None:

@@ -196,8 +196,12 @@ def draw_proposal(project: Project) -> None:
         )
         proposed(project, found, now, held)
     greater = bool(told["greater_is_better"])
-    with st.expander(say(_("All trials")), icon=":material/table:"):
-        draw_trials(search_running.trials(found.folder), metric, greater=greater, key="search_done")
+
+    def trials() -> None:
+        rows = search_running.trials(found.folder)
+        draw_trials(rows, metric, greater=greater, key="search_done")
+
+    drawing.folded(_("All trials"), trials, key="search_trials")
 
 
 def proposed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -120,9 +121,14 @@ def draw(project: Project, days: int) -> None:
     st.subheader(say(_("By release")))
     title = _("Figures of each release")
     drawing.table(watching.by_release(found), RELEASES, key="monitor_releases", title=title)
-    with st.expander(say(_("All windows as a table")), icon=":material/table:"):
-        listed = [{**row, "since": date(row["since"])} for row in reversed(rows)]
-        drawing.table(listed, WINDOWS, key="monitor_windows", title=_("Figures of each window"))
+    table = partial(draw_windows, rows)
+    drawing.folded(_("All windows as a table"), table, key="monitor_windows_fold")
+
+
+def draw_windows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the figures of all windows, the newest first."""
+    listed = [{**row, "since": date(row["since"])} for row in reversed(rows)]
+    drawing.table(listed, WINDOWS, key="monitor_windows", title=_("Figures of each window"))
 
 
 def draw_pages(found: Sequence[Mapping[str, Any]], earlier: list[str]) -> None:
@@ -244,9 +250,9 @@ def draw_distances(found: Sequence[Drifted]) -> None:
         for change in one.changes[:5]
     ]
     if changes:
-        with st.expander(say(_("What changed most in the newest window")), expanded=bool(far)):
-            title = _("What changed most in the newest window")
-            drawing.table(changes, CHANGES, key="monitor_changes", title=title)
+        title = _("What changed most in the newest window")
+        table = partial(drawing.table, changes, CHANGES, key="monitor_changes", title=title)
+        drawing.folded(title, table, key="monitor_changes_fold", unfolded=bool(far))
 
 
 def draw_kind(kind: str, found: Sequence[Drifted]) -> None:

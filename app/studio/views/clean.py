@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -165,17 +165,22 @@ def samples(project: Project) -> None:
     for name, some in found.items():
         rewritten = any(one["after"] is not None for one in some)
         title = STEPS.get(name, name) if rewritten else REASONS.get(name, name)
-        icon = ":material/edit:" if rewritten else ":material/delete:"
+        icon = "edit" if rewritten else "delete"
         count = report["changed" if rewritten else "dropped"].get(name, len(some))
-        with st.expander(
-            say(_("{title} · {count}", title=title, count=number(count))),
-            expanded=len(found) <= 4,
-            icon=icon,
+        drawing.folded(
+            _("{title} · {count}", title=title, count=number(count)),
+            partial(sampled, some),
             key=f"clean_sample_{name}",
-        ):
-            for one in some:
-                after = one["after"]
-                st.markdown(marked(one["before"], one["before"] if after is None else after))
+            icon=icon,
+            unfolded=len(found) <= 4,
+        )
+
+
+def sampled(some: Sequence[Mapping[str, Any]]) -> None:
+    """Draw some texts as they were and as they are now."""
+    for one in some:
+        after = one["after"]
+        st.markdown(marked(one["before"], one["before"] if after is None else after))
 
 
 def dropped(project: Project) -> None:

@@ -253,6 +253,6 @@ def check(first: Mapping[str, Any]) -> None:
         Column("gradient_norm", _("gradient"), "number"),
         Column("state_deviation", _("deviation of states"), "number"),
     )
-    with st.expander(say(_("Weights and gradients of each part")), icon=":material/layers:"):
-        title = _("Weights and gradients of each part")
-        drawing.table(first.get("parts", []), columns, key="model_parts", title=title)
+    title = _("Weights and gradients of each part")
+    table = partial(drawing.table, first.get("parts", []), columns, key="model_parts", title=title)
+    drawing.folded(title, table, key="model_parts_fold", icon="layers")

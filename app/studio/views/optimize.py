@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.studio import charts, model_plots, model_variants, reading
+from app.studio import charts, model_plots, model_variants
 from app.studio import model_drawing as drawing
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
@@ -29,19 +29,16 @@ STATES: dict[str, Text] = {
 
 def draw(project: Project) -> None:
     """Draw the page."""
-    drawing.head(STAGE, _("The model made small and fast: what that costs, and what ships."))
-    drawing.standing(project, STAGE)
-    report = reading.report(project, STAGE)
-    found: list[drawing.Panel] = []
-    if report is None:
-        drawing.nothing_yet(STAGE)
-    else:
-        found = [
+    sentence = _("The model made small and fast: what that costs, and what ships.")
+
+    def parts(report: dict[str, Any]) -> list[drawing.Panel]:
+        return [
             (_("What ships"), partial(choice, report)),
             (_("All variants"), partial(variants, report)),
             (_("Same answers"), partial(parity, report)),
         ]
-    drawing.panels([*found, drawing.settings(STAGE, project)], key="optimize_tabs")
+
+    drawing.stage_page(project, STAGE, sentence, parts)
 
 
 def choice(report: Mapping[str, Any]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.studio import charts, model_charts, model_errors, model_plots, model_reading, reading
+from app.studio import charts, model_charts, model_errors, model_groups, model_plots, model_reading
 from app.studio import model_drawing as drawing
 from app.studio.model_drawing import Column, Kind
 from app.studio.project_files import Project
-from app.studio.speech import language, number, percent, plain, say
+from app.studio.speech import language, number, percent, say
 from pipeline.errors import Text
 from pipeline.evaluation import naming
 from pipeline.i18n import _
@@ -24,22 +24,19 @@ PAGE, CARD, ERRORS = "report.html", "README.md", "errors.csv"  # in models/test
 
 def draw(project: Project) -> None:
     """Draw the page."""
-    drawing.head(STAGE, _("How good the model is on records that nobody looked at before."))
-    drawing.standing(project, STAGE)
-    report = reading.report(project, STAGE)
-    found: list[drawing.Panel] = []
-    if report is None:
-        drawing.nothing_yet(STAGE)
-    else:
-        folder = project.stage(STAGE)
-        found = [
+    sentence = _("How good the model is on records that nobody looked at before.")
+    folder = project.stage(STAGE)
+
+    def parts(report: dict[str, Any]) -> list[drawing.Panel]:
+        return [
             (_("Verdict"), partial(verdict, folder, report)),
             (_("Labels and confusions"), partial(labels, project, report)),
-            (_("Groups and fairness"), partial(for_whom, report)),
+            (_("Groups and fairness"), partial(model_groups.draw, report, report["task"], STAGE)),
             (_("Errors"), partial(model_errors.draw, folder, report)),
             (_("Confidence and data"), partial(trust, report)),
         ]
-    drawing.panels([*found, drawing.settings(STAGE, project)], key="test_tabs")
+
+    drawing.stage_page(project, STAGE, sentence, parts)
 
 
 def verdict(folder: Path, report: Mapping[str, Any]) -> None:
@@ -110,12 +107,6 @@ def labels(project: Project, report: Mapping[str, Any]) -> None:
     model_errors.confusions(project, report)
 
 
-def for_whom(report: Mapping[str, Any]) -> None:
-    """Draw groups of records, and gaps between groups of people."""
-    drawing.groups(report, report["task"], key="test_groups")
-    drawing.fairness(report, key="test_fairness")
-
-
 def trust(report: Mapping[str, Any]) -> None:
     """Draw whether confidences mean what they say, whether small changes matter, and more data."""
     left, right = st.columns(2, gap="large")
@@ -181,12 +172,12 @@ def steady(report: Mapping[str, Any]) -> None:
     ]
     if changed:
         title = _("Texts whose answer changed")
-        with st.expander(plain(title), icon=":material/edit_note:"):
-            columns = (
-                Column("kind", _("What was changed")),
-                Column("text", _("Text"), width="large"),
-                Column("changed", _("Changed text"), width="large"),
-                Column("before", _("Answer before")),
-                Column("after", _("Answer after")),
-            )
-            drawing.table(changed, columns, key="test_changed", title=title)
+        columns = (
+            Column("kind", _("What was changed")),
+            Column("text", _("Text"), width="large"),
+            Column("changed", _("Changed text"), width="large"),
+            Column("before", _("Answer before")),
+            Column("after", _("Answer after")),
+        )
+        table = partial(drawing.table, changed, columns, key="test_changed", title=title)
+        drawing.folded(title, table, key="test_changed_fold", icon="edit_note")

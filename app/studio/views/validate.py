@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.studio import model_drawing as drawing
-from app.studio import model_reading, reading
+from app.studio import model_groups, model_reading, reading
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.speech import number, say
@@ -22,19 +22,16 @@ STAGE = "validate"
 
 def draw(project: Project) -> None:
     """Draw the page."""
-    drawing.head(STAGE, _("Whether the model may go on: judged on the validation part, by gates."))
-    drawing.standing(project, STAGE)
-    report = reading.report(project, STAGE)
-    found: list[drawing.Panel] = []
-    if report is None:
-        drawing.nothing_yet(STAGE)
-    else:
-        found = [
+    sentence = _("Whether the model may go on: judged on the validation part, by gates.")
+
+    def parts(report: dict[str, Any]) -> list[drawing.Panel]:
+        return [
             (_("Gates and figures"), partial(judged, project, report)),
-            (_("Groups and fairness"), partial(for_whom, report)),
+            (_("Groups and fairness"), partial(model_groups.draw, report, task_of(report), STAGE)),
             (_("Calibration"), partial(calibration, report)),
         ]
-    drawing.panels([*found, drawing.settings(STAGE, project)], key="validate_tabs")
+
+    drawing.stage_page(project, STAGE, sentence, parts)
 
 
 def judged(project: Project, report: dict[str, Any]) -> None:
@@ -57,19 +54,13 @@ def costs(found: dict[str, float]) -> None:
         for name, value in found.items()
     ]
     if rows:
-        with st.expander(say(_("Size, speed and cost")), icon=":material/payments:"):
-            columns = (
-                Column("figure", _("Figure"), width="large"),
-                Column("value", _("Value"), "number"),
-            )
-            title = _("Size, speed and cost")
-            drawing.table(rows, columns, key="validate_costs", title=title)
-
-
-def for_whom(report: dict[str, Any]) -> None:
-    """Draw groups of records, and gaps between groups of people."""
-    drawing.groups(report, task_of(report), key="validate_groups")
-    drawing.fairness(report, key="validate_fairness")
+        columns = (
+            Column("figure", _("Figure"), width="large"),
+            Column("value", _("Value"), "number"),
+        )
+        title = _("Size, speed and cost")
+        table = partial(drawing.table, rows, columns, key="validate_costs", title=title)
+        drawing.folded(title, table, key="validate_costs_fold", icon="payments")
 
 
 def task_of(report: dict[str, Any]) -> str:

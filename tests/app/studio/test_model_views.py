@@ -88,6 +88,31 @@ def test_every_tab_of_a_page_with_results(
         assert [bool(one.children) for one in page.tabs].count(True) == 1
 
 
+@pytest.mark.parametrize(
+    ("view", "name", "fold"),
+    [
+        ("model", "Where training starts", "model_parts_fold"),
+        ("train", "Search", "search_trials"),
+        ("validate", "Gates and figures", "validate_figures_fold"),
+        ("validate", "Gates and figures", "validate_costs_fold"),
+        ("validate", "Groups and fairness", "validate_groups_fold"),
+        ("test", "Verdict", "test_figures_fold"),
+        ("test", "Groups and fairness", "test_groups_fold"),
+        ("test", "Confidence and data", "test_changed_fold"),
+    ],
+)
+def test_the_table_of_a_fold_is_made_when_it_is_opened(
+    here: Project, view: str, name: str, fold: str
+) -> None:
+    search_folder(here)
+    page = tab(open_page(view, here), view, name)
+    folded = len(page.dataframe)
+    page.session_state[fold] = True
+    page.run()
+    assert_sound(page)
+    assert len(page.dataframe) == folded + 1
+
+
 @PAGES
 @LANGUAGES
 def test_a_page_beside_a_run_that_works(here: Project, view: str, language: str) -> None:

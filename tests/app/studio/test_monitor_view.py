@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from streamlit.testing.v1 import AppTest
 
 from app.studio import deciding, monitor_alerts, roles, serving, watching
 from app.studio.project_files import Project
@@ -19,7 +20,7 @@ from pipeline.traffic.tables import windows
 from pipeline.watching import journal, proposal
 from tests.app.studio import deployed
 from tests.app.studio.deployed import OPERATOR, open_tab
-from tests.app.studio.pages import LANGUAGES, open_page, shown
+from tests.app.studio.pages import LANGUAGES, assert_sound, open_page, shown
 from tests.helpers import params_text
 from tests.pipeline.postgres import server
 
@@ -29,6 +30,15 @@ DECADES = 60 * 24 * 10_000  # minutes of one window, which is open until 2052
 
 
 made, project, olga = deployed.made, deployed.project, deployed.olga  # fixtures
+
+
+def unfolded(page: AppTest) -> None:
+    """Open the table of all windows, which is not made before."""
+    tables = len(page.dataframe)
+    page.session_state["monitor_windows_fold"] = True
+    page.run()
+    assert_sound(page)
+    assert len(page.dataframe) == tables + 1
 
 
 @LANGUAGES
@@ -54,6 +64,7 @@ def test_every_tab_is_drawn(project: Project, language: str, name: str) -> None:
         deployed.proposed(project.root)
     page = open_tab(open_page("monitor", project, language), name)
     if name == "Figures":
+        unfolded(page)
         table = page.dataframe[-1].value
         assert len(table) == deployed.HOURS
         assert "failed_share" in table["odd"].iloc[0]
@@ -215,6 +226,7 @@ def test_more_windows_than_a_page_shows_are_paged(project: Project) -> None:
         connection.execute(insert(windows), rows)
     engine.dispose()
     page = open_tab(open_page("monitor", project), "Figures")
+    unfolded(page)
     page.segmented_control(key="monitor_days").set_value(400).run()
     assert len(page.dataframe[-1].value) == watching.MOST_WINDOWS
     page.button(key="monitor_older").click().run()
@@ -243,6 +255,7 @@ def test_a_postgresql_database_is_read_and_decided_in(
             page = open_tab(open_page("monitor", project), name)
             assert not [one for one in page.error if "33" not in one.value], name
             if name == "Figures":
+                unfolded(page)
                 assert len(page.dataframe[-1].value) == deployed.HOURS
             if name == "What people say":
                 assert "| `wrong` <b>" in page.dataframe[0].value["reason"].to_list()
