@@ -6,17 +6,14 @@ A list says which records somebody may be given next; ``labelling`` gives them o
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from app.studio import desks, label_texts, labels_at_work, reading, roles
+from app.studio import child, desks, label_texts, labels_at_work, reading, roles
 from app.studio.label_texts import Item
 from app.studio.labels_at_work import Spoken
 from app.studio.project_files import Project
@@ -44,7 +41,6 @@ ACTION_OF = {
 }
 COMMAND = ("python", "-m", "pipeline.annotation", "queue")
 SECONDS = 900.0  # a list over a million records takes minutes
-TOLD = 8  # lines of what the child said that are shown
 
 
 @dataclass(frozen=True)
@@ -255,26 +251,13 @@ def make_queue(project: Project, language: str, seconds: float = SECONDS) -> str
     folder = queue_file(project).parent
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".queue.lock", busy()):
-        began = time.monotonic()
         try:
-            done = subprocess.run(
-                (sys.executable, *COMMAND[1:]),
-                cwd=project.root,
-                env={**os.environ, "MOFANG_LANGUAGE": language},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
+            done = child.run(project, COMMAND, language, seconds)
         except subprocess.TimeoutExpired:
-            raise failed(_("no end after {seconds} s", seconds=round(seconds))) from None
-        said = done.stdout.decode("utf-8", "replace").strip()
-        if done.returncode:
-            passed = round(time.monotonic() - began)
-            last = " ".join(said.splitlines()[-TOLD:])
-            raise failed(last or _("an end after {seconds} s", seconds=passed))
-    return said
+            raise failed(_("no answer within {seconds} s", seconds=round(seconds))) from None
+    if done.returncode:
+        raise failed(child.complaint(done))
+    return done.stdout.strip()
 
 
 def busy() -> BusyError:

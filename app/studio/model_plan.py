@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.studio import roles
+from app.studio import child, roles
 from app.studio.project_files import Project
 from pipeline import artifacts
 from pipeline.errors import BusyError, ModelError, MofangError
@@ -30,7 +27,6 @@ COMMAND = ("python", "-m", "pipeline.plan", "--json")
 SECONDS = 180.0  # a plan takes ten; a machine under load takes longer
 FOLDER, LOCK = "plan", ".lock"
 REVISION = "init.pretrained"  # its commit on the hub has to be chosen by a person
-TOLD = 3  # lines of what the child said that are shown
 
 
 @dataclass(frozen=True)
@@ -113,41 +109,18 @@ def answer(project: Project, language: str, seconds: float) -> Any:
 
     :raises ModelError: if it fails, hangs or prints what is no plan.
     """
-    child = subprocess.Popen(
-        (sys.executable, *COMMAND[1:]),
-        cwd=project.root,
-        env={**os.environ, "MOFANG_LANGUAGE": language},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
-    with child:
-        try:
-            said, complained = child.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            end(child)
-            raise failed(_("no answer within {seconds} s", seconds=round(seconds))) from None
-        except BaseException:  # the page was left
-            end(child)
-            raise
-    if child.returncode:
-        raise failed(" ".join(complained.strip().splitlines()[-TOLD:]) or str(child.returncode))
     try:
-        content = json.loads(said)
+        done = child.run(project, COMMAND, language, seconds)
+    except subprocess.TimeoutExpired:
+        raise failed(_("no answer within {seconds} s", seconds=round(seconds))) from None
+    if done.returncode:
+        raise failed(child.complaint(done))
+    try:
+        content = json.loads(done.stdout)
         content["candidates"]
     except (ValueError, KeyError, TypeError):
         raise failed(_("no plan")) from None
     return content
-
-
-def end(child: subprocess.Popen[str]) -> None:
-    """Kill a child with all that it started."""
-    os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()
 
 
 def failed(found: Any) -> MofangError:

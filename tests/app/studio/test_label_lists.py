@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,20 +225,34 @@ def test_a_damaged_desk_is_an_empty_one(here: Project) -> None:
 def test_the_list_is_made_by_a_process_of_its_own(
     here: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[list[str], object]] = []
+    assert label_lists.COMMAND == ("python", "-m", "pipeline.annotation", "queue")
 
-    def run(command: list[str], **given: object) -> subprocess.CompletedProcess[bytes]:
-        asked.append((list(command), given["cwd"]))
-        return subprocess.CompletedProcess(command, code, b"3 records wait\n", None)
+    def stand_in(program: str) -> None:
+        monkeypatch.setattr(label_lists, "COMMAND", ("python", "-c", program))
 
-    code = 0
-    monkeypatch.setattr(subprocess, "run", run)
-    assert label_lists.make_queue(here, "zh") == "3 records wait"
-    assert asked == [([sys.executable, "-m", "pipeline.annotation", "queue"], here.root)]
-    code = 1
-    with pytest.raises(DataError) as caught:
-        label_lists.make_queue(here, "en")
-    assert caught.value.problems[0].found == "3 records wait"
+    stand_in("import os; print(os.environ['MOFANG_LANGUAGE'], os.getcwd())")
+    assert label_lists.make_queue(here, "zh") == f"zh {here.root}"
+    for program, complaint in (
+        ("import sys; print('3 wait'); sys.exit('the disk is full')", "the disk is full"),
+        ("print('3 wait'); raise SystemExit(1)", "3 wait"),
+        ("raise SystemExit(7)", "7"),
+    ):
+        stand_in(program)
+        with pytest.raises(DataError) as caught:
+            label_lists.make_queue(here, "en")
+        assert caught.value.problems[0].found == complaint
+
+
+def test_a_list_that_takes_too_long_ends_with_all_that_it_started(
+    here: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    note = tmp_path / "late"
+    program = f"import subprocess; subprocess.run('sleep 3; touch {note}', shell=True)"
+    monkeypatch.setattr(label_lists, "COMMAND", ("python", "-c", program))
+    with pytest.raises(DataError, match="no answer within 1 s"):
+        label_lists.make_queue(here, "en", seconds=1.0)
+    time.sleep(3.0)
+    assert not note.exists()
 
 
 def test_two_lists_are_not_made_at_once(here: Project) -> None:
