@@ -17,7 +17,9 @@ from app.studio.speech import DASH, date, number, percent, plain, say
 from app.studio.text_changes import marked
 from pipeline import artifacts
 from pipeline.errors import Text
+from pipeline.evaluation import naming
 from pipeline.i18n import _
+from pipeline.steps import difficulty
 from pipeline.steps.reasons import REASONS
 
 STAGE = "split"
@@ -26,12 +28,9 @@ PARTS: dict[str, Text] = {
     "validation": _("validation"),
     "test": _("test"),
 }
-BANDS: dict[str, Text] = {
-    "easy": _("easy"),
-    "medium": _("medium"),
-    "hard": _("hard"),
-    "unknown": _("unknown"),
-}
+BANDS: dict[str, Text] = {name: naming.GROUPS[name] for name in difficulty.BANDS}
+UNKNOWN = "unknown"  # how the report counts records without a band
+COUNTED: dict[str, Text] = BANDS | {UNKNOWN: _("unknown")}
 STRATEGIES: dict[str, Text] = {
     "stratified": _("by chance, each label with the same share in every part"),
     "random": _("by chance"),
@@ -156,17 +155,17 @@ def bands(found: Mapping[str, Any]) -> None:
         help=say(_("By how wrong a simple model is about a record that it has not seen. The "
                    "training part is divided into thirds; their bounds hold for all parts.")),
     )  # fmt: skip
-    used = [band for band in BANDS if any(parts[part].get(band) for part in PARTS)]
-    if used == ["unknown"] or not used:
+    used = [band for band in COUNTED if any(parts[part].get(band) for part in PARTS)]
+    if used in ([], [UNKNOWN]):
         text = _("Nothing is known: label.suspects.enabled is off, or too little is labelled.")
         st.caption(say(text))
         return
     charts.show(
         charts.stacked(
-            [(plain(PARTS[part]), plain(BANDS[band]), parts[part].get(band, 0))
+            [(plain(PARTS[part]), plain(COUNTED[band]), parts[part].get(band, 0))
              for part in PARTS for band in used],
             _("share of the records of the part"),
-            parts=[plain(BANDS[band]) for band in used],
+            parts=[plain(COUNTED[band]) for band in used],
             shares=True,
         ),
         _("Bars: the share of easy, medium and hard records in each part."),
@@ -291,7 +290,6 @@ def records(project: Project) -> None:
     )
     report = reading.report(project, STAGE)
     counts = {} if report is None else report["labels"].get(part, {})
-    hard: dict[str, Text] = {name: title for name, title in BANDS.items() if name != "unknown"}
     listing = Listing(
         path=project.root / artifacts.part(str(part)),
         columns=(
@@ -307,7 +305,7 @@ def records(project: Project) -> None:
         title=_("Records of the part"),
         filters=(
             *data_drawing.label_filter(project, counts),
-            Filter("difficulty", _("Difficulty"), hard),
+            Filter("difficulty", _("Difficulty"), BANDS),
         ),
         words={"band": ("difficulty", BANDS), "origin": ("label_origin", ORIGINS)},
     )  # fmt: skip
