@@ -39,7 +39,7 @@ def draw(project: Project, which: str) -> None:
 
 def draw_desk(project: Project, which: str) -> None:
     """Draw the record that lies before the reader, or why there is none."""
-    told = st.session_state.pop(f"label_told_{which}", None)
+    told = st.session_state.pop(label_keys.told_key(which), None)
     if told is not None:
         st.toast(say(told), icon=":material/info:")
     error = st.session_state.pop(f"label_error_{which}", None)
@@ -50,7 +50,7 @@ def draw_desk(project: Project, which: str) -> None:
     name = labelling.me()
     task = labelling.next_task(table, now, name)
     how_far = labelling.progress(table, now, name)
-    # The keys come last: a press that arrives while the rest is still drawn is ignored.
+    # The keys and the text come last: a press while the rest is still drawn would be ignored.
     above, below = st.container(), st.container()
     with below:
         draw_care(table, now, name)

@@ -34,12 +34,13 @@ WHY: dict[str, Message] = {
 
 
 def draw_task(table: Table, task: Task) -> None:
-    """Draw a record with what there is to press."""
-    with st.container(border=True, height=TEXT_HEIGHT, key=f"label_text_{task.list}"):
-        st.markdown(f"##### {written(task.item.text)}" if short(task) else written(task.item.text))
-        if task.list == QUEUE:
-            draw_background(table, task)
-    if task.list != QUEUE:
+    """Draw a record with what there is to press.
+
+    The text is drawn last, when its keys are there: who reads it can press at once.
+    """
+    card = st.container(border=True, height=TEXT_HEIGHT, key=f"label_text_{task.list}")
+    text = card.container()
+    with card if task.list == QUEUE else st.container():
         draw_background(table, task)
     if task.list == CHECKS:
         draw_verdicts(table, task)
@@ -50,6 +51,8 @@ def draw_task(table: Table, task: Task) -> None:
     else:
         draw_labels(table, task)
     draw_others(table, task)
+    shown = written(task.item.text)
+    text.markdown(f"##### {shown}" if short(task) else shown)
 
 
 def short(task: Task) -> bool:
@@ -296,16 +299,27 @@ def press(work: Callable[[], None], which: str) -> None:
 
 def tell(which: str, message: Message) -> None:
     """Say something when the page is drawn; a callback must not draw itself."""
-    st.session_state[f"label_told_{which}"] = message
+    st.session_state[told_key(which)] = message
+
+
+def told_key(which: str) -> str:
+    """Return where the session keeps what is said when the page is drawn."""
+    return f"label_told_{which}"
 
 
 def decide(project: Project, task: Task, said: Labels, title: Text | None = None) -> None:
-    """Save a decision and remember it for the line above the next record."""
+    """Save a decision and remember it for the line above the next record.
+
+    While a page redraws, one press may reach the keys of the last record and those of the next,
+    in this order: only what is saved counts as a press.
+    """
     record = task.item.record
     note = st.session_state.get(note_key(task), task.note)
     if held_down(task.list, said) or not labelling.give(project, task.list, record, said, note):
         tell(task.list, _("That press came too soon after the last one; nothing was saved for it."))
         return
+    remember(task.list, said)
+    st.session_state.pop(told_key(task.list), None)
     if title is None:
         several = isinstance(said, list)
         title = ", ".join(said) if several else str(said)  # type: ignore[arg-type]
@@ -315,12 +329,18 @@ def decide(project: Project, task: Task, said: Labels, title: Text | None = None
 def held_down(which: str, said: Labels) -> bool:
     """Return whether a key repeats itself: it would label texts that nobody has read.
 
-    Each press starts the time anew, so that a key counts again once it was let go.
+    Each repetition starts the time anew, so that a key counts again once it was let go.
     """
     before: tuple[Labels, float] | None = st.session_state.get(f"label_pressed_{which}")
-    now = time.monotonic()
-    st.session_state[f"label_pressed_{which}"] = (said, now)
-    return before is not None and before[0] == said and now - before[1] < HELD
+    held = before is not None and before[0] == said and time.monotonic() - before[1] < HELD
+    if held:
+        remember(which, said)
+    return held
+
+
+def remember(which: str, said: Labels) -> None:
+    """Remember what was said last, and when."""
+    st.session_state[f"label_pressed_{which}"] = (said, time.monotonic())
 
 
 def decide_number(project: Project, task: Task, field: str) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app.studio import label_keys, label_lists
+from app.studio import label_keys, label_lists, roles
 from app.studio.project_files import Project
-from app.studio.roles import Role
+from app.studio.roles import Role, User
 from pipeline.steps.targets import MULTI, REGRESSION
 from tests.app.studio import data_project
 from tests.app.studio.data_pages import LABELS, keys, press, tab
 from tests.app.studio.data_project import lines, queued, records, said
+from tests.app.studio.label_project import task
 from tests.app.studio.pages import LANGUAGES, assert_sound, open_page, shown
 from tests.helpers import changed_text, record, write_records
 
@@ -29,6 +30,28 @@ def test_keys_label_and_the_next_record_follows(here: Project) -> None:
     assert [(one["record"], one["label"]) for one in found] == list(zip(ids, LABELS, strict=False))
     assert any("location" in one.value for one in page.caption)
     assert page.button(key=f"label_0_queue_{ids[3]}")
+
+
+def test_a_press_that_reaches_two_records_labels_the_one_that_is_seen(
+    here: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the browser redraws, the keys of the last record are there beside the next one's."""
+    state: dict[str, object] = {}
+    monkeypatch.setattr(label_keys.st, "session_state", state)
+    ids = [one["id"] for one in records(here)[:6]]
+    queued(here, ids)
+    with roles.acting_as(User("ada", Role.EDITOR)):
+        first = task(here)
+        assert first is not None
+        label_keys.decide(here, first, LABELS[0])
+        then = task(here)
+        assert then is not None
+        for one in (first, then):
+            label_keys.decide(here, one, LABELS[1])
+    assert [(one["record"], one["label"]) for one in lines(here, "ada")] == [
+        (ids[0], LABELS[0]), (ids[1], LABELS[1]),
+    ]  # fmt: skip
+    assert label_keys.told_key("queue") not in state
 
 
 def test_a_key_that_is_held_down_labels_one_record(
