@@ -40,8 +40,7 @@ def draw_task(table: Table, task: Task) -> None:
     """
     card = st.container(border=True, height=TEXT_HEIGHT, key=f"label_text_{task.list}")
     text = card.container()
-    with card if task.list == QUEUE else st.container():
-        draw_background(table, task)
+    background = card.container() if task.list == QUEUE else st.container()
     if task.list == CHECKS:
         draw_verdicts(table, task)
     elif table.scheme.numeric:
@@ -51,6 +50,8 @@ def draw_task(table: Table, task: Task) -> None:
     else:
         draw_labels(table, task)
     draw_others(table, task)
+    with background:
+        draw_background(table, task)
     shown = written(task.item.text)
     text.markdown(f"##### {shown}" if short(task) else shown)
 
