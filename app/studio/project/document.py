@@ -9,13 +9,14 @@ from app.studio.project import budget, choices, feasibility, gantt, risks
 from app.studio.project.feasibility import Evidence, Need
 from app.studio.project.fields import Part, views
 from app.studio.project.printing import Block, Bullets, Facts, Grid, Heading, Paragraph, Picture
-from app.studio.project.schema import Plan
+from app.studio.project.schema import Plan, Risk
 from app.studio.project.wording import amount, day, plain
-from app.studio.speech import DASH, language
+from app.studio.speech import DASH, duration, language, size
 from pipeline.errors import Text
 from pipeline.i18n import _
 
 MODELS_SHOWN = 5
+TARGETS = ("quality", "latency_ms", "texts_per_second", "size_mb")  # beside what was measured
 
 
 def blocks(evidence: Evidence, name: str) -> list[Block]:
@@ -50,10 +51,12 @@ def requirements(evidence: Evidence) -> Iterator[Block]:
     for one in plan.success:
         need = feasibility.success(one, evidence.measured)
         target = DASH if need is None else f"{need.sign} {amount(need.target)} {one.unit}".strip()
-        value = DASH if need is None else f"{amount(need.value)} {one.unit}".strip()
+        value = f"{amount(feasibility.value_now(one, evidence.measured))} {one.unit}".strip()
         rows.append((one.name, one.how, target, value, met(need)))
     yield grid(header, rows)
     yield Heading(3, plain(_("Performance")))
+    decided = [name for name in TARGETS if getattr(plan.performance, name) is not None]
+    yield facts(plan.performance, skipped=decided)
     yield grid(
         (_("Need"), _("Target"), _("Measured"), _("State")),
         [
@@ -91,9 +94,20 @@ def models(evidence: Evidence) -> Iterator[Block]:
     candidates: Sequence[Mapping[str, Any]] = (evidence.asked or {}).get("candidates") or ()
     fitting = [one for one in candidates if not one["excluded"]][:MODELS_SHOWN]
     yield grid(
-        (_("Recommended"), _("Family"), _("Method"), _("Reasons")),
-        [(one["name"], one["family"], one["method"], "\n".join(one["reasons"])) for one in fitting],
-    )
+        (_("Recommended"), _("Family"), _("Method"), _("time of training"), _("memory"),
+         _("Reasons")),
+        [
+            (
+                one["name"],
+                one["family"],
+                one["method"],
+                duration(one["estimate"]["seconds"]),
+                size(one["estimate"]["peak_memory_bytes"]),
+                "\n".join(one["reasons"]),
+            )
+            for one in fitting
+        ],
+    )  # fmt: skip
     yield facts(evidence.plan.models)
 
 
@@ -101,6 +115,7 @@ def schedule(evidence: Evidence) -> Iterator[Block]:
     """Yield the Gantt chart and the tables of tasks and milestones."""
     line, deadline = evidence.timeline, evidence.plan.schedule.deadline
     yield Heading(2, plain(_("Timetable")))
+    yield facts(evidence.plan.schedule)
     if line.end is not None:
         told = _("Ends on {day} as expected, on {worst} at worst; deadline: {deadline}.",
                  day=line.end, worst=line.worst_end or line.end,
@@ -112,6 +127,7 @@ def schedule(evidence: Evidence) -> Iterator[Block]:
             _("Task"),
             _("Phase"),
             _("Owner"),
+            _("Waits for"),
             _("First day"),
             _("Last day"),
             _("At worst"),
@@ -122,6 +138,7 @@ def schedule(evidence: Evidence) -> Iterator[Block]:
                 bar.task.name,
                 plain(choices.PHASES[bar.task.phase]),
                 bar.task.owner,
+                bar.task.after,
                 day(bar.start),
                 day(bar.end),
                 day(bar.worst_end),
@@ -152,12 +169,15 @@ def resources(plan: Plan) -> Iterator[Block]:
     yield Heading(2, plain(_("Resources and budget")))
     yield Heading(3, plain(_("People")))
     yield grid(
-        (_("Role"), _("Name"), _("Days"), _("Cost a day")),
-        [(one.role, one.name, amount(one.days), amount(one.rate)) for one in plan.resources.people],
+        (_("Role"), _("Person"), _("Days"), _("Days spent"), _("Cost a day")),
+        [
+            (one.role, one.name, amount(one.days), amount(one.days_spent), amount(one.rate))
+            for one in plan.resources.people
+        ],
     )
     yield Heading(3, plain(_("Computing")))
     yield grid(
-        (_("Kind"), _("What"), _("For what"), _("Amount"), _("Price of one")),
+        (_("Kind"), _("What"), _("For what"), _("Amount"), _("Price of one"), _("Spent")),
         [
             (
                 plain(choices.MACHINES[one.kind]),
@@ -165,8 +185,17 @@ def resources(plan: Plan) -> Iterator[Block]:
                 one.use,
                 f"{amount(one.amount)} {one.unit}".strip(),
                 amount(one.price),
+                amount(one.spent),
             )
             for one in plan.resources.machines
+        ],
+    )
+    yield Heading(3, plain(_("Other spending")))
+    yield grid(
+        (_("Item"), _("Kind"), _("Planned"), _("Spent")),
+        [
+            (one.item, plain(choices.SPENDING[one.kind]), amount(one.planned), amount(one.spent))
+            for one in plan.budget.lines
         ],
     )
     yield Heading(3, plain(_("Budget in {currency}", currency=currency)))
@@ -176,8 +205,10 @@ def resources(plan: Plan) -> Iterator[Block]:
         if sums.planned[kind] or sums.spent[kind]
     ]
     if rows:
-        rows.append((plain(_("reserve")), amount(sums.reserve), ""))
+        reserve = f"{plain(_('reserve'))} ({plan.budget.reserve} %)"
+        rows.append((reserve, amount(sums.reserve), ""))
         rows.append((plain(_("in all")), amount(sums.total), amount(sums.all_spent)))
+    if sums.limit is not None:
         rows.append((plain(_("budget")), amount(sums.limit), ""))
     yield grid((_("Kind"), _("Planned"), _("Spent")), rows)
 
@@ -199,8 +230,8 @@ def register(evidence: Evidence) -> Iterator[Block]:
                 plain(choices.IMPACT[str(one.impact)]),
                 f"{plain(risks.LEVELS[risks.level(risks.score(one))])} ({risks.score(one)})",
                 one.owner,
-                "\n".join(filter(None, (plain(choices.ANSWERS[one.answer]), one.measure))),
-                plain(choices.RISK_STATES[one.state]),
+                "\n".join(countered(one)),
+                "\n".join(seen_to(one)),
             )
             for one in ordered
         ],
@@ -209,6 +240,21 @@ def register(evidence: Evidence) -> Iterator[Block]:
     if seen:
         yield Paragraph(plain(_("What the files of the project show:")))
         yield Bullets([plain(one.told) for one in seen])
+
+
+def countered(risk: Risk) -> Iterator[str]:
+    """Yield what is done against a risk, and by what one sees it coming."""
+    yield plain(choices.ANSWERS[risk.answer])
+    yield risk.measure
+    if risk.sign:
+        yield plain(_("Early sign: {sign}", sign=risk.sign))
+
+
+def seen_to(risk: Risk) -> Iterator[str]:
+    """Yield where a risk stands, and when it is judged anew."""
+    yield plain(choices.RISK_STATES[risk.state])
+    if risk.review is not None:
+        yield plain(_("Look again on {day}", day=risk.review))
 
 
 def result(evidence: Evidence) -> Iterator[Block]:

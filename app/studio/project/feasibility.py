@@ -302,10 +302,13 @@ def success(measure: Measure, found: Measured) -> Need | None:
     """Return a measure of success beside its value; None where it has no target."""
     if measure.target is None:
         return None
-    value = found.figures.get(measure.figure) if measure.figure != "none" else measure.value
-    return Need(
-        measure.name, "≥" if measure.direction == "at_least" else "≤", measure.target, value
-    )  # fmt: skip
+    sign = "≥" if measure.direction == "at_least" else "≤"
+    return Need(measure.name, sign, measure.target, value_now(measure, found))
+
+
+def value_now(measure: Measure, found: Measured) -> float | None:
+    """Return where a measure of success stands: as Mofang measured it, else as people wrote it."""
+    return found.figures.get(measure.figure) if measure.figure != "none" else measure.value
 
 
 def first(asked: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

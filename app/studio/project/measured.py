@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.studio.deploying import gate_of
-
 Read = Callable[[str], dict[str, Any] | None]  # a stage → what it left, None where it left nothing
 OF_VARIANT = ("latency_ms_p95", "texts_per_second", "size_mb", "wh_per_1000_texts")
 GAP = "accuracy_gap"
@@ -63,7 +61,7 @@ def measured(report: Read, metrics: Read) -> Measured:
         labels=(split.get("labels") or {}).get("train") or {},
         alpha=((label.get("agreement") or {}).get("alpha") or {}).get("value"),
         personal=sum((clean.get("personal_data") or {}).values()),
-        failed_gates=tuple(gate_of(one) for one in validate.get("gates") or () if failed(one)),
+        failed_gates=tuple(named(one) for one in validate.get("gates") or () if failed(one)),
         unfair=tuple(groups_apart(test.get("fairness") or validate.get("fairness") or {})),
         training=taking(taken, training.get("currency")),
         verdict={
@@ -94,6 +92,13 @@ def figures(
 def failed(gate: Mapping[str, Any]) -> bool:
     """Return whether a gate was asked and not met."""
     return gate.get("passed") is False and not gate.get("skipped")
+
+
+def named(gate: Mapping[str, Any]) -> str:
+    """Return a gate in signs."""
+    from app.studio.deploying import gate_of  # reads releases too, which takes long to import
+
+    return gate_of(gate)
 
 
 def groups_apart(fairness: Mapping[str, Any]) -> list[str]:

@@ -76,20 +76,18 @@ def ends(page: Page) -> None:
         (_("ends as expected"), literal(day(line.end)), None),
         (_("ends at worst"), sign + literal(day(line.worst_end)),
          _("after the deadline") if late else None),
-        (_("deadline"), literal(day(deadline)), None),
+        (_("deadline"), literal(day(deadline)) if deadline else say(_("not set yet")), None),
     )  # fmt: skip
 
 
 def money(page: Page) -> None:
     """Draw the budget, and the tables of people, computing and other spending."""
     plan = page.plan
-    sums, currency = budget.added_up(plan), plan.budget.currency
-    cards(
-        (_("planned, with reserve"), literal(whole_money(sums.total, currency)), None),
-        (_("spent"), literal(whole_money(sums.all_spent, currency)), None),
-        (_("budget"), literal(whole_money(sums.limit, currency)), None),
-        (_("still left"), literal(whole_money(sums.left, currency)), None),
-    )
+    sums = budget.added_up(plan)
+    if sums.empty and sums.limit is None:
+        st.caption(say(_("Nothing is planned yet. Begin with the people, and what they cost.")))
+    else:
+        totals(sums, plan.budget.currency)
     if sums.over:
         st.error(say(_("More is planned or spent than there is.")), icon=":material/error:")
     if not sums.empty:
@@ -109,6 +107,20 @@ def money(page: Page) -> None:
     )
     st.subheader(say(_("Budget")), anchor=False)
     part_form(page.form("budget", schema.Budget, _("Budget")), columns=3)
+
+
+def totals(sums: budget.Sums, currency: str) -> None:
+    """Draw what is planned, spent, there and left."""
+
+    def told(value: float | None) -> str:
+        return say(_("not set yet")) if value is None else literal(whole_money(value, currency))
+
+    cards(
+        (_("planned, with reserve"), told(sums.total), None),
+        (_("spent"), told(sums.all_spent), None),
+        (_("budget"), told(sums.limit), None),
+        *([(_("still left"), told(sums.left), None)] if sums.limit is not None else []),
+    )
 
 
 def spending(sums: budget.Sums) -> None:
@@ -147,12 +159,11 @@ def last_training(page: Page) -> None:
     taken = page.evidence.measured.training
     if taken is None:
         return
-    told = _(
-        "The last training took {time}, {kwh} kWh and caused {co2} g of CO₂.",
-        time=timedelta(seconds=taken.seconds),
-        kwh=taken.kwh if taken.kwh is not None else "–",
-        co2=taken.co2_kg * 1000 if taken.co2_kg is not None else "–",
-    )
+    time = timedelta(seconds=taken.seconds)
+    told = _("The last training took {time} here.", time=time)
+    if taken.kwh is not None and taken.co2_kg is not None:
+        told = _("The last training took {time}, {kwh} kWh and caused {co2} g of CO₂.",
+                 time=time, kwh=taken.kwh, co2=taken.co2_kg * 1000)  # fmt: skip
     st.caption(f":material/bolt: {say(told)}")
 
 

@@ -49,7 +49,7 @@ class Measure(Part):
     name: Required = field(_("Measure"), _("What shall get better."), ...)
     how: Line = field(_("How it is measured"), _("By whom, from what, how often."), "")
     figure: Figure = field(
-        _("Figure"),
+        _("Figure of Mofang"),
         _("If Mofang measures it, the value is filled in by itself."),
         "none",
         choices=choices.FIGURES,
@@ -243,7 +243,7 @@ class Person(Part):
     """Somebody who works for the project."""
 
     role: Required = field(_("Role"), _("Such as data scientist, engineer, product manager."), ...)
-    name: Name = field(_("Name"), _("Who; empty while nobody is found."), "")
+    name: Name = field(_("Person"), _("Who; empty while nobody is found."), "")
     days: float = field(_("Days"), _("Working days in all."), 0.0, ge=0.0, le=100_000.0)
     rate: Money = field(_("Cost a day"), _("Wages with everything."), 0.0)
     days_spent: float = field(_("Days spent"), _("Until today."), 0.0, ge=0.0, le=100_000.0)

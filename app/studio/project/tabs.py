@@ -13,17 +13,17 @@ from app.studio import model_plan, roles
 from app.studio.layout import button, link
 from app.studio.project import budget, completeness, feasibility, risks, schema
 from app.studio.project.drawing import Form, part_form, table_form
-from app.studio.project.feasibility import Evidence
+from app.studio.project.feasibility import Evidence, Need
 from app.studio.project.fields import Part
-from app.studio.project.schema import Plan
+from app.studio.project.schedule import Timeline
+from app.studio.project.schema import Plan, Risk
 from app.studio.project.wording import amount, plain, say
 from app.studio.project_files import Project
-from app.studio.speech import duration, literal, number, percent, show_error, size
+from app.studio.speech import DASH, duration, literal, number, percent, show_error, size
 from pipeline.errors import MofangError, Text
 from pipeline.i18n import LANGUAGES, Message, _
 
 TABS = "project_tabs"  # in the session: the open tab
-DASHED = "–"
 SHOWN = 12  # models that the table shows
 EXPLAINED = 3
 STARS: dict[bool | None, str] = {
@@ -68,24 +68,44 @@ def overview(page: Page, open_tab: Any) -> None:
 
 def standing(page: Page) -> None:
     """Draw the four figures that sum the project up."""
-    plan, line = page.plan, page.evidence.timeline
     verdict = feasibility.whole(feasibility.answers(page.evidence))
     told = f"{feasibility.ICONS[verdict]} {say(feasibility.VERDICTS[verdict])}"
-    ends = _("ends on {day}", day=line.end) if line.end else _("no tasks yet")
-    sums, currency = budget.added_up(plan), plan.budget.currency
-    limit = whole_money(sums.limit, currency)
-    over = ":material/error: " if sums.over else ""
-    living = risks.living(plan.risks)
-    grave = [one for one in living if risks.level(risks.score(one)) == "high"]
-    sign = risks.ICONS["high" if grave else "low"]
     cards(
         (_("Feasibility"), told, None),
-        (_("Timetable"), f"{percent(line.done, 0)} {say(_('done'))}", ends),
-        (_("Budget"), over + literal(whole_money(sums.total, currency)),
-         _("planned, of {limit}", limit=limit)),
-        (_("Risks"), f"{sign} {say(_('{count} grave', count=len(grave)))}",
-         _("of {count} that are open", count=len(living))),
-    )  # fmt: skip
+        (_("Timetable"), *progress(page.evidence.timeline)),
+        (_("Budget"), *planned(page.plan)),
+        (_("Risks"), *grave(page.plan.risks)),
+    )
+
+
+def progress(line: Timeline) -> tuple[str, Text | None]:
+    """Return how far the tasks are, and when they end."""
+    if line.end is None:
+        return say(_("no tasks yet")), None
+    return f"{percent(line.done, 0)} {say(_('done'))}", _("ends on {day}", day=line.end)
+
+
+def planned(plan: Plan) -> tuple[str, Text | None]:
+    """Return what is planned to be spent, and what there is."""
+    sums, currency = budget.added_up(plan), plan.budget.currency
+    remark = _("no budget is set yet")
+    if sums.limit is not None:
+        remark = _("planned, of {limit}", limit=whole_money(sums.limit, currency))
+    if sums.empty:
+        return say(_("nothing planned yet")), remark if sums.limit is not None else None
+    sign = ":material/error: " if sums.over else ""
+    return sign + literal(whole_money(sums.total, currency)), remark
+
+
+def grave(register: Sequence[Risk]) -> tuple[str, Text | None]:
+    """Return how many grave risks are open."""
+    if not register:
+        return say(_("none written down yet")), None
+    living = risks.living(register)
+    count = sum(risks.level(risks.score(one)) == "high" for one in living)
+    sign = risks.ICONS["high" if count else "low"]
+    told = say(_("{count} grave", count=count))
+    return f"{sign} {told}", _("of {count} that are open", count=len(living))
 
 
 def cards(*found: tuple[Text, str, Text | None]) -> None:
@@ -98,9 +118,9 @@ def cards(*found: tuple[Text, str, Text | None]) -> None:
                 st.caption(say(remark))
 
 
-def whole_money(value: float | None, currency: str) -> str:
+def whole_money(value: float, currency: str) -> str:
     """Return an amount of money without its cents."""
-    return DASHED if value is None else f"{number(value, 0)} {currency}"
+    return f"{number(value, 0)} {currency}"
 
 
 def measures(page: Page) -> None:
@@ -111,10 +131,7 @@ def measures(page: Page) -> None:
     for one in page.plan.success:
         need = feasibility.success(one, page.evidence.measured)
         icon = STARS[need.met if need else None]
-        value = DASHED if need is None else amount(need.value)
-        target = "" if need is None else f" · {literal(f'{need.sign} {amount(need.target)}')}"
-        unit = f" {literal(one.unit)}" if one.unit else ""
-        st.markdown(f"{icon} **{literal(one.name)}**: {literal(value)}{target}{unit}")
+        st.markdown(f"{icon} **{literal(one.name)}**: {say(standing_of(need, one.unit))}")
 
 
 def needs(page: Page) -> None:
@@ -124,9 +141,18 @@ def needs(page: Page) -> None:
         return
     st.subheader(say(_("Performance")), anchor=False)
     for one in found:
-        told = _("needed {sign} {target}, measured {value}", sign=one.sign, target=one.target,
-                 value=DASHED if one.value is None else one.value)  # fmt: skip
-        st.markdown(f"{STARS[one.met]} **{say(one.name)}**: {say(told)}")
+        st.markdown(f"{STARS[one.met]} **{say(one.name)}**: {say(standing_of(one))}")
+
+
+def standing_of(need: Need | None, unit: str = "") -> Message:
+    """Return what is needed beside what was measured."""
+    if need is None:
+        return _("no target yet")
+    target = f"{need.sign} {amount(need.target)} {unit}".strip()
+    if need.value is None:
+        return _("needed {target}, not measured yet", target=target)
+    return _("needed {target}, measured {value}", target=target,
+             value=f"{amount(need.value)} {unit}".strip())  # fmt: skip
 
 
 def missing(page: Page, open_tab: Any) -> None:
@@ -264,13 +290,13 @@ def table(candidates: Sequence[Mapping[str, Any]]) -> None:
         co2 = estimate.get("co2_kg")
         rows.append(
             {
-                plain(_("rank")): DASHED if one["excluded"] else str(place),
+                plain(_("rank")): DASH if one["excluded"] else str(place),
                 plain(_("model")): one["name"],
                 plain(_("family")): one["family"],
                 plain(_("method")): one["method"],
                 plain(_("time of training")): duration(estimate["seconds"]),
                 plain(_("memory")): size(estimate["peak_memory_bytes"]),
-                plain(_("CO₂")): DASHED if co2 is None else f"{number(co2 * 1000, 2)} g",
+                plain(_("CO₂")): DASH if co2 is None else f"{number(co2 * 1000, 2)} g",
                 plain(_("fits")): plain(_("✓ yes") if one["fits"] else _("✗ no")),
             }
         )

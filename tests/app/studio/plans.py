@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 from app.studio.project import (
     feasibility,
     saving,
 )  # fmt: skip
 from app.studio.project.feasibility import Evidence
+from app.studio.project.fields import Part, view_of
 from app.studio.project.measured import Measured, Training
 from app.studio.project.schedule import timeline
 from app.studio.project.schema import Plan
@@ -60,6 +61,26 @@ def full() -> dict[str, Any]:
                    "owner": "Bo", "measure": "Label more"},
                   {"name": "Late", "kind": "time", "likelihood": 2, "impact": 2}],
     }  # fmt: skip
+
+
+def marked(model: type[Part] = Plan) -> Any:
+    """Return a part with another text in every field that takes one, and one row a table."""
+    found: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        view = view_of(name, info)
+        inner = [one for one in (info.annotation, *get_args(info.annotation)) if is_part(one)]
+        if inner:
+            content = marked(inner[0])
+            found[name] = content if info.annotation is inner[0] else [content]
+        elif (
+            view is not None and view.kind in ("line", "text") and name not in ("currency", "after")
+        ):
+            found[name] = f"{model.__name__} {name}"
+    return found
+
+
+def is_part(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, Part)
 
 
 def evidence(plan: Plan, found: Measured | None = None, asked: Any = None) -> Evidence:

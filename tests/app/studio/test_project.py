@@ -33,6 +33,7 @@ from tests.app.studio.plans import (
     HOSTILE,
     TODAY,
     full,
+    marked,
     plan_of,
     save,
 )
@@ -125,8 +126,9 @@ def test_too_large_a_file_is_refused() -> None:
 # How it is saved
 
 
-def test_what_was_saved_comes_back(project: Project) -> None:
-    wanted = Plan.model_validate(full())
+@pytest.mark.parametrize("content", [full(), marked()], ids=["likely", "every text"])
+def test_what_was_saved_comes_back(project: Project, content: dict[str, Any]) -> None:
+    wanted = Plan.model_validate(content)
     for name in Plan.model_fields:
         if name == "version":
             continue

@@ -6,7 +6,11 @@ import functools
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,7 @@ from tests.app.studio.plans import (
     asked,
     evidence,
     full,
+    marked,
     plan_of,
     save,
 )
@@ -107,6 +112,34 @@ def test_the_document_says_everything(language: str, monkeypatch: pytest.MonkeyP
     assert "<svg" not in printing.html(empty, "x", language)
 
 
+def test_whatever_people_write_is_printed() -> None:
+    content = marked()
+    content["performance"]["texts_per_day"] = 4321.0
+    content["success"][0]["value"] = 4322.0
+    content["resources"]["people"][0]["days_spent"] = 4323.0
+    content["resources"]["machines"][0]["spent"] = 4324.0
+    content["budget"]["limit"] = 4325.0
+    content["schedule"] |= {"start": date(2026, 11, 2), "deadline": date(2026, 11, 3)}
+    content["risks"][0]["review"] = date(2026, 11, 4)
+    told = [text for text in texts(content) if text != content["about"]["name"]]
+    assert len(told) > 30
+    blocks = document.blocks(evidence(Plan.model_validate(content)), "p")
+    for page in (printing.html(blocks, "p", "en"), printing.markdown(blocks).replace("\\", "")):
+        days = [f"{number} Nov 2026" for number in (2, 3, 4)]
+        money = [f"4,32{number}" for number in (1, 2, 3, 4, 5)]
+        missing = [one for one in (*told, *days, *money) if one not in page]
+        assert not missing
+
+
+def texts(content: Any) -> Iterator[str]:
+    """Yield all texts of a plan."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from texts(one)
+
+
 def test_names_are_cut_only_in_the_picture() -> None:
     long = "a" * 100
     plan = plan_of(schedule={"tasks": [{"name": long}]})
@@ -166,6 +199,15 @@ def test_every_tab_is_drawn_without_and_with_a_plan(
     (folder.root / "project.yaml").write_bytes(saved())
     page = open_tab(folder, tab, language)
     assert len(shown(page)) > 200
+
+
+@LANGUAGES
+@pytest.mark.parametrize("tab", ["overview", "schedule", "resources", "risks"])
+def test_nothing_is_counted_where_nothing_is_written_down(
+    folder: Project, tab: str, language: str
+) -> None:
+    told = [one.value for one in open_tab(folder, tab, language).markdown]
+    assert not [one for one in told if re.search(r"–|\b0\b", one)]
 
 
 @LANGUAGES
@@ -240,6 +282,20 @@ def test_the_usual_phases_and_risks_are_filled_in(folder: Project) -> None:
     page.button(key="project.risks.0.fill").click().run()
     assert_sound(page)
     assert len(saving.read(folder).risks) == len(risks.USUAL)
+
+
+def test_the_first_page_waits_for_no_library_of_charts_and_tables(folder: Project) -> None:
+    code = (
+        "import sys; from tests.app.studio.pages import open_page; "
+        f"open_page('project', __import__('pathlib').Path({str(folder.root)!r})); "
+        "print(sorted({'altair', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    )
+    known = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=known, cwd=folder.root, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_damaged_file_is_explained(folder: Project) -> None:
