@@ -13,6 +13,7 @@ from app.studio.forms import saving, showing
 from app.studio.forms.describing import FieldView, describe
 from app.studio.forms.form import Form
 from app.studio.forms.groups import Sheet, draw_views
+from app.studio.forms.present import Present
 from app.studio.forms.saving import Change, Saved
 from app.studio.project_files import Project
 from app.studio.speech import explained, plain, say, show_error
@@ -142,7 +143,7 @@ def draw_bar(
         if unplaced:
             show_error(MofangError(*unplaced))
         if theirs is not None:
-            draw_conflict(form, typed)
+            draw_conflict(form, typed, theirs)
         if not typed:
             draw_told(form)
         else:
@@ -216,11 +217,8 @@ def draw_told(form: Form) -> None:
             st.warning(explained(saved.recorded.problem), icon=":material/warning:")
 
 
-def draw_conflict(form: Form, typed: Mapping[str, Any]) -> None:
+def draw_conflict(form: Form, typed: Mapping[str, Any], theirs: Present) -> None:
     """Show what somebody else changed meanwhile, and offer ways to go on; nothing is lost."""
-    theirs = form.theirs()
-    if theirs is None:
-        return
     changes = saving.compared(form.memory.seen.values, theirs.values)
     st.warning(
         say(_("Somebody else changed params.yaml while this page was open:"))

@@ -43,7 +43,7 @@ class Form:
 
     def __init__(self, section: str, project: Project, key: str) -> None:
         self.section, self.project, self.key = section, project, key
-        self.memory = remembered(project, key)
+        self.memory = remembered(section.partition(".")[0], project, key)
         self.defaults = templates.defaults(project)
         self.wanted = self.begun()
         self.aliases: dict[str, str] = {}
@@ -144,16 +144,21 @@ class Form:
         return now if now.sha256 != self.memory.seen.sha256 else None
 
 
-def remembered(project: Project, key: str) -> Memory:
+def remembered(section: str, project: Project, key: str) -> Memory:
     """Return what the session knows of a form, or the start of it.
+
+    What changed in other sections only, perhaps through another form of the same reader, is no
+    matter of this form: it goes on with the file as it is now, and with all that was typed.
 
     :raises ParamsError: if the file cannot be read.
     """
-    name = f"{key}:form"
+    name, now = f"{key}:form", present.read(project)
     memory = st.session_state.get(name)
     if not isinstance(memory, Memory):
-        memory = Memory(present.read(project))
+        memory = Memory(now)
         st.session_state[name] = memory
+    elif not present.differences(memory.seen.values.get(section), now.values.get(section)):
+        memory.seen = now
     return memory
 
 

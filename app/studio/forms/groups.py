@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.studio.forms import showing, widgets
 from app.studio.forms.describing import FieldView, blank_kind, moved
@@ -26,7 +27,7 @@ class Sheet:
 
     form: Form
     everything: bool
-    slots: dict[str, Any] = field(default_factory=dict)  # path → container that ends with problems
+    slots: dict[str, DeltaGenerator] = field(default_factory=dict)  # path → ends with problems
 
     def shows(self, view: FieldView) -> bool:
         """Return whether a field is drawn: it matters, and it is basic or asks for attention."""
@@ -64,7 +65,8 @@ def draw_field(sheet: Sheet, view: FieldView) -> None:
     form = sheet.form
     value = value_at(form.wanted, view.path)
     view = replace(view, value=value, default=form.default(view.path))
-    with st.container(gap="xxsmall") as slot:
+    slot = st.container(gap="xxsmall")
+    with slot:
         now = widgets.draw_widget(form, view)
         draw_marks(form, replace(view, value=now))
     form.put(view.path, now)
@@ -94,8 +96,9 @@ def draw_marks(form: Form, view: FieldView) -> None:
 
 def draw_group(sheet: Sheet, view: FieldView, depth: int) -> None:
     """Draw a group in a frame, one in a group below a title."""
-    with st.container(border=depth == 0, gap="small") as frame:
-        sheet.slots[view.path] = frame
+    frame = st.container(border=depth == 0, gap="small")
+    sheet.slots[view.path] = frame
+    with frame:
         if view.kind == "sources":
             draw_sources(sheet, view)
         elif view.kind == "kinds":

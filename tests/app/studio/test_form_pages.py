@@ -149,6 +149,16 @@ def test_saving_fields_changes_their_bytes_and_no_others(here: Path, section: st
     assert page.success[0].value.startswith("Saved")
 
 
+def neighbours(block: Any, element: Any) -> list[Any]:
+    """Return what stands in the same container of a page as an element."""
+    inside = list(block.children.values())
+    if element in inside:
+        return inside
+    return [
+        one for each in inside if hasattr(each, "children") for one in neighbours(each, element)
+    ]
+
+
 def test_a_wrong_value_never_reaches_the_file_and_the_message_stands_beside_it(
     here: Path,
 ) -> None:
@@ -157,6 +167,7 @@ def test_a_wrong_value_never_reaches_the_file_and_the_message_stands_beside_it(
     page.run()
     (problem,) = page.error
     assert "train.metric" in problem.value
+    assert problem in neighbours(page.main, widget(page, "train.metric"))
     button = page.button(key="train:save")
     assert button.disabled
     assert button.help
@@ -236,6 +247,25 @@ def test_changes_of_somebody_else_are_shown_and_not_overwritten(here: Path) -> N
     assert widget(page, "train.batch_size").value == 16
     saved(page, "train")
     assert path.read_text(encoding="utf-8") == theirs.replace("epochs: 3 ", "epochs: 9 ", 1)
+
+
+def test_a_change_of_another_section_is_no_change_of_somebody_else(here: Path) -> None:
+    page = forms(here, "canary", "release")
+    before = (here / "params.yaml").read_text(encoding="utf-8")
+    widget(page, "canary.share").set_value(20)
+    page.run()
+    changed = before.replace("\n  examples:", "\n  # a word of somebody else\n  examples:", 1)
+    assert changed != before
+    (here / "params.yaml").write_text(changed, encoding="utf-8")
+    widget(page, "release.examples").set_value(7)
+    page.run()
+    saved(page, "release")
+    assert widget(page, "canary.share").value == 20
+    assert not page.warning
+    saved(page, "canary")
+    known = values(here / "params.yaml")
+    assert (known["canary"]["share"], known["release"]["examples"]) == (20, 7)
+    assert "a word of somebody else" in (here / "params.yaml").read_text(encoding="utf-8")
 
 
 def test_a_form_that_nobody_touched_follows_the_file(here: Path) -> None:
