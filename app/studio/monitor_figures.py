@@ -15,6 +15,7 @@ from app.studio.chart_specs import Spec
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.speech import date, number, percent, plain, say
+from app.studio.stamps import Stamps
 from app.studio.watching import Drifted
 from pipeline.errors import Text
 from pipeline.i18n import Message, _
@@ -86,14 +87,14 @@ def milliseconds(seconds: float | None) -> str:
 
 
 @st.cache_data(max_entries=4, ttl=60, show_spinner=False)
-def current(root: str, stamp: tuple[int, ...], minutes: int) -> watching.Now:
+def current(root: str, stamp: Stamps | int, minutes: int) -> watching.Now:
     """Return what came in, read again when something was written, or after a minute."""
     return watching.now(Project.here(), minutes)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def windows(
-    root: str, stamp: tuple[int, ...], minutes: int, days: int, before: str | None
+    root: str, stamp: Stamps | int, minutes: int, days: int, before: str | None
 ) -> list[dict[str, Any]]:
     """Return windows of figures, read again when something was written."""
     end = datetime.fromisoformat(before) if before else None
@@ -209,7 +210,7 @@ def draw_odd(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def drifts(root: str, stamp: tuple[int, ...], days: int) -> list[Drifted]:
+def drifts(root: str, stamp: Stamps | int, days: int) -> list[Drifted]:
     """Return the judged windows, read again when something was written."""
     return watching.drift(Project.here(), datetime.now(UTC) - timedelta(days=days))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -61,23 +62,22 @@ def draw(project: Project) -> None:
         )
     for count, content in enumerate(found):
         if count and content["state"] in proposal.OVER:
-            with st.expander(heading(content)):
-                draw_content(project, content)
+            key = f"monitor_over_{content['id']}"
+            draw_old = partial(draw_content, content)
+            drawing.folded(heading(content), draw_old, key=key, icon="history")
         else:
             with st.container(border=True):
-                st.markdown(f"#### {heading(content)}")
+                st.markdown(f"#### {say(heading(content))}")
                 draw_next(project, content)
-                draw_content(project, content)
+                draw_content(content)
     if all(one["state"] in proposal.OVER for one in found):
         draw_by_hand(project)
 
 
-def heading(content: Content) -> str:
+def heading(content: Content) -> Message:
     """Return a proposal in a line: its name, its state, since when."""
     state = proposal.STATES[content["state"]]
-    return say(
-        _("{id}: {state}, {ago}", id=content["id"], state=state, ago=ago(content["created"]))
-    )
+    return _("{id}: {state}, {ago}", id=content["id"], state=state, ago=ago(content["created"]))
 
 
 def draw_next(project: Project, content: Content) -> None:
@@ -172,7 +172,7 @@ def settled(work: Callable[[], Recorded | None], done: Message) -> None:
     st.rerun()
 
 
-def draw_content(project: Project, content: Content) -> None:
+def draw_content(content: Content) -> None:
     """Draw what a proposal says: why, which data, the exact change, and what was done."""
     reader = language()
     left, right = st.columns(2, gap="large")
@@ -186,19 +186,24 @@ def draw_content(project: Project, content: Content) -> None:
             st.markdown(f"- {literal(line)}")
     with st.expander(say(_("The exact change of params.yaml")), icon=":material/difference:"):
         st.code(content["params"]["diff"] or "–", language="diff")
-    with st.expander(say(_("What was done")), icon=":material/history:"):
-        rows = [
-            {
-                "at": date(one["at"]),
-                "step": STEPS.get(one["step"], proposal.STATES.get(one["step"], one["step"])),
-                "outcome": OUTCOMES.get(one["outcome"], one["outcome"]),
-                "by": one["by"],
-                "note": one["note"],
-            }
-            for one in content["steps"]
-        ]
-        drawing.table(rows, JOURNAL, key=f"monitor_steps_{content['id']}", title=_("What was done"))
-        st.code("\n".join(content["commands"]), language="sh")
+    done, key = partial(draw_done, content), f"monitor_done_{content['id']}"
+    drawing.folded(_("What was done"), done, key=key, icon="history")
+
+
+def draw_done(content: Content) -> None:
+    """Draw each step that was taken for a proposal, with the commands that repeat them."""
+    rows = [
+        {
+            "at": date(one["at"]),
+            "step": STEPS.get(one["step"], proposal.STATES.get(one["step"], one["step"])),
+            "outcome": OUTCOMES.get(one["outcome"], one["outcome"]),
+            "by": one["by"],
+            "note": one["note"],
+        }
+        for one in content["steps"]
+    ]
+    drawing.table(rows, JOURNAL, key=f"monitor_steps_{content['id']}", title=_("What was done"))
+    st.code("\n".join(content["commands"]), language="sh")
 
 
 def draw_by_hand(project: Project) -> None:

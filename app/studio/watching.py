@@ -7,6 +7,7 @@ something stands in ``deciding``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,9 +92,15 @@ def file(project: Project) -> Path | None:
 
     :raises StorageError: if the address of the database is none.
     """
-    from pipeline.traffic import address, database
+    return file_in(os.environ.get(DATABASE, ""), project.root)
 
-    return address.file_of(database.connect(os.environ.get(DATABASE, ""), project.root))
+
+@functools.lru_cache(maxsize=4)
+def file_in(url: str, root: Path) -> Path | None:
+    """Return the file that an address means; None where it means a server."""
+    from pipeline.traffic import address
+
+    return address.file_in(address.checked(url, root))
 
 
 def stamp(project: Project) -> Stamps | int:
@@ -101,10 +108,12 @@ def stamp(project: Project) -> Stamps | int:
 
     What is written to a server is not seen: there it changes with time.
     """
+    from pipeline.traffic import address
+
     path = file(project)
     if path is None:
         return int(time.time()) // FRESH
-    return stamps_of((path, path.with_name(f"{path.name}-wal")))
+    return stamps_of((path, address.log_of(path)))
 
 
 @contextlib.contextmanager

@@ -58,9 +58,14 @@ def unsupported(found: Message) -> StorageError:
 
 def file_of(engine: Engine) -> Path | None:
     """Return the file of a SQLite database; None for PostgreSQL."""
-    if engine.dialect.name != "sqlite":
+    return file_in(engine.url)
+
+
+def file_in(address: URL) -> Path | None:
+    """Return the file of an address that was ``checked``; None for PostgreSQL."""
+    if address.get_backend_name() != "sqlite":
         return None
-    return Path(unquote(str(engine.url.database).removeprefix(URI)))
+    return Path(unquote(str(address.database).removeprefix(URI)))
 
 
 def log_of(path: Path) -> Path:

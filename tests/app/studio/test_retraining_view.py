@@ -46,6 +46,10 @@ def test_a_proposal_is_rejected_with_a_reason(project: Project) -> None:
     assert content["state"] == proposal.REJECTED
     assert (content["steps"][-1]["by"], content["steps"][-1]["note"]) == ("ada", "no | `budget`")
     assert [one.key for one in page.button if one.key == "monitor_propose"]
+    assert not page.dataframe
+    page.session_state[f"monitor_done_{made['id']}"] = True
+    page.run()
+    assert "no | `budget`" in page.dataframe[0].value["note"].to_list()
 
 
 def test_a_file_that_changed_meanwhile_is_not_approved(project: Project, olga: User) -> None:
