@@ -11,12 +11,12 @@ import streamlit as st
 
 from app.studio import layout, overview, speech
 from app.studio.before_asking import Status, status
+from app.studio.dotted import value_at
 from app.studio.forms.present import differences
 from app.studio.forms.showing import value_text
 from app.studio.forms.templates import listed, sources
 from app.studio.project_files import Project
 from app.studio.runs import following
-from app.studio.runs.workplace import value_at
 from app.studio.speech import literal, plain, say
 from app.studio.stamps import readable
 from pipeline.i18n import Message, _

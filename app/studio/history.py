@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from app.studio import preferences, roles
+from app.studio.dotted import flat
 from app.studio.locking import only_writer
 from app.studio.project_files import Project
 from app.studio.recording import Recorded, pushed, record, refused
@@ -218,19 +219,7 @@ def values_of(content: bytes | None) -> dict[str, Any]:
         values, _tree = parse((content or b"").decode("utf-8"), PARAMS)
     except (ParamsError, UnicodeDecodeError):
         return {}
-    return dict(flat(values, "")) if isinstance(values, dict) else {}
-
-
-def flat(values: Any, at: str) -> Iterator[tuple[str, Any]]:
-    """Yield each value with its dotted name; lists of plain values count as one."""
-    if isinstance(values, dict) and values:
-        for name, one in values.items():
-            yield from flat(one, f"{at}.{name}" if at else str(name))
-    elif isinstance(values, list) and any(isinstance(one, dict | list) for one in values):
-        for place, one in enumerate(values):
-            yield from flat(one, f"{at}.{place}")
-    else:
-        yield at, values
+    return flat(values)
 
 
 def shown(value: Any) -> str:

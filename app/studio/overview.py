@@ -14,10 +14,10 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from app.studio.dotted import value_at
 from app.studio.project_files import Project
 from app.studio.runs import following
 from app.studio.runs.records import Run
-from app.studio.runs.workplace import value_at
 from app.studio.stamps import Stamp, readable, stamp_of
 from pipeline.artifacts import METRICS
 from pipeline.i18n import LANGUAGES, Message, _

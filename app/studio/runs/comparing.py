@@ -18,6 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from app.studio import dotted
 from app.studio.project_files import Project
 from app.studio.runs import figures, following, records, retention
 from app.studio.runs.records import METRICS, Run
@@ -198,7 +199,7 @@ def params_of(project: Project, row: Row) -> dict[str, Any]:
     """Return the parameters of a run by their dotted names; none where they cannot be read."""
     if row.origin == "run":
         return following.flat(project.runs / row.id / PARAMS)
-    return following.flattened(at_commit(project.root, row.id))
+    return dotted.flat(at_commit(project.root, row.id))
 
 
 @functools.lru_cache(maxsize=64)

@@ -17,9 +17,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from app.studio import dotted
 from app.studio.project_files import Project
 from app.studio.runs import curves as curve_files
-from app.studio.runs import logbook, processes, records, supervisor, workplace
+from app.studio.runs import logbook, processes, records, supervisor
 from app.studio.runs.logbook import StageState
 from app.studio.runs.records import STAGES, Run
 from app.studio.stamps import Stamp, parsed, stamp_of
@@ -251,7 +252,7 @@ def waiting_edits(run: Run) -> list[str]:
 
 def value(path: Path, where: str) -> Any:
     """Return a value of a parameters file, or None."""
-    return workplace.value_at(values(path), where)
+    return dotted.value_at(values(path), where)
 
 
 def values(path: Path) -> Any:
@@ -277,20 +278,4 @@ def loaded(stamp: Stamp) -> Any:
 
 def flat(path: Path) -> dict[str, Any]:
     """Return every value of a parameters file by its dotted name; lists count as one value."""
-    return flattened(values(path))
-
-
-def flattened(values: Any) -> dict[str, Any]:
-    """Return values by their dotted names."""
-
-    def walk(value: Any, at: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, Mapping) and value:
-            for name, one in value.items():
-                yield from walk(one, f"{at}.{name}" if at else str(name))
-        elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
-            for place, one in enumerate(value):
-                yield from walk(one, f"{at}.{place}")
-        else:
-            yield at, value
-
-    return dict(walk(values or {}, ""))
+    return dotted.flat(values(path))

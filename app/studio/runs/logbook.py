@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.studio.runs.growing import Growing
+from app.studio.stamps import Stamp, stamp_of
 from pipeline.artifacts import write_json
 
 StageState = Literal["waiting", "running", "done", "skipped", "cached", "failed", "stopped"]
@@ -62,18 +64,25 @@ def began(path: Path) -> Mapping[str, float]:
 
 
 def stage_names(path: Path) -> list[str]:
-    """Return the stages of a ``dvc.yaml`` in its order; its lines tell them faster than YAML."""
+    """Return the stages of a ``dvc.yaml`` in its order; none where there is no such file."""
+    stamp = stamp_of(path)
+    return list(names_of(stamp)) if stamp is not None else []
+
+
+@functools.lru_cache(maxsize=8)
+def names_of(stamp: Stamp) -> tuple[str, ...]:
+    """Return the stages of a ``dvc.yaml``; its lines tell them faster than YAML."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = Path(stamp.path).read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []
+        return ()
     found, inside = [], False
     for line in lines:
         if line and not line[0].isspace() and not line.startswith("#"):
             inside = line.startswith("stages:")
         elif inside and (match := STAGE.fullmatch(line)):
             found.append(match[1])
-    return found
+    return tuple(found)
 
 
 def lines_of(path: Path) -> Iterator[str]:

@@ -25,6 +25,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from app.studio.dotted import value_at
 from app.studio.project_files import Project
 from app.studio.runs.records import TREE, Run
 from pipeline.artifacts import require_space, sha256, sweep, sync, write_bytes
@@ -181,13 +182,6 @@ def doubts(run: Run, ran: Iterator[str]) -> list[Text]:
                       path=path, stage=stage)
                 )  # fmt: skip
     return found
-
-
-def value_at(values: Any, path: str) -> Any:
-    """Return the value at a dotted path, or None."""
-    for step in path.split("."):
-        values = values.get(step) if isinstance(values, Mapping) else None
-    return values
 
 
 def cache_of(root: Path) -> Path:

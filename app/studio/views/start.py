@@ -10,13 +10,13 @@ from typing import Any
 import streamlit as st
 
 from app.studio import layout, roles
+from app.studio.dotted import value_at
 from app.studio.forms import beginning, templates, uploading
 from app.studio.forms.beginning import Stated
 from app.studio.forms.templates import Bundled, Started
 from app.studio.forms.uploading import Checked, Mapped, Table
 from app.studio.project_files import Project
 from app.studio.runs import following
-from app.studio.runs.workplace import value_at
 from app.studio.speech import explained, literal, number, plain, say, show_error
 from pipeline.errors import MofangError
 from pipeline.i18n import Message, _
