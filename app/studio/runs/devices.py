@@ -6,7 +6,6 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -56,12 +55,7 @@ class Recorder:
         self.gpus = nvml()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self.gpus is not None:
             with contextlib.suppress(self.gpus.NVMLError):
                 self.gpus.nvmlShutdown()
