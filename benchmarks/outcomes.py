@@ -74,7 +74,10 @@ class Outcome:
         return 1_000 * float(np.quantile(values, quantile)) if values else math.nan
 
     def timeline(self, window: float = WINDOW) -> list[dict[str, Any]]:
-        """Return statuses and the p99 of good answers, by the window in which they were due."""
+        """Return statuses and the latencies of good answers, by the window in which they were due.
+
+        ``p99`` is of the window alone, which may hold too few requests to have one.
+        """
         found: dict[int, list[Row]] = {}
         for row in self.rows:
             found.setdefault(math.floor((row.due - self.began) / window), []).append(row)
@@ -83,6 +86,7 @@ class Outcome:
                 "at": at * window,
                 "statuses": dict(Counter(str(row.status) for row in rows)),
                 "p99": Outcome(self.began, window, rows, {}, 0.0).latency(0.99),
+                "ms": [1_000 * (row.finished - row.due) for row in rows if row.status == 200],
             }
             for at, rows in sorted(found.items())
         ]

@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -195,6 +196,7 @@ def open_loop(server: Server, texts: Path, most: float, seconds: float) -> list[
         table.add_column(column, justify="right")
     for share in RATES:
         told = load(server, texts, "--phases", f"{share * most}:{2 * seconds + 1}")
+        del told["timeline"]
         found.append(told | {"share": share})
         names = ("p50", "p95", "p99", "p100")
         table.add_row(f"{share:g}", *(f"{told['ms'][name]:.0f}" for name in names),
@@ -217,30 +219,44 @@ def overload(server: Server, texts: Path, most: float, seconds: float) -> dict[s
         and found["recovery"] <= RECOVERY
     )
     CONSOLE.print("Four times the capacity:", found)
+    for one in told["timeline"]:
+        del one["ms"]
     return found | {"timeline": told["timeline"]}
 
 
 def judged(timeline: Sequence[Mapping[str, Any]], calm: float, end: float) -> dict[str, float]:
-    """Return p99 before and during too much load, and seconds until all was well for good.
+    """Return p99 before and during too much load, and seconds until all was as before.
 
-    Well is a window without any refusal whose p99 is at most twice that of the time before.
+    All is as before when, for as long as the calm before was measured, nothing is refused and the
+    p99 is at most twice that of the same load before. Both are of all requests of a stretch: a
+    window of half a second holds some fifty, so that its p99 is about its slowest request, and one
+    that was held up on a healthy service would undo a recovery that was long over. What was due in
+    the last window before too much came was answered beside it, and is left out.
 
     :param calm: seconds until too much came.
     :param end: seconds until it went.
     """
-    before = median(one["p99"] for one in timeline if one["at"] < calm)
-    during = [one["p99"] for one in timeline if calm <= one["at"] < end]
-    bad = [
-        one["at"] - end + (timeline[1]["at"] - timeline[0]["at"])
-        for one in timeline
-        if one["at"] >= end and (set(one["statuses"]) != {"200"} or one["p99"] > 2 * before)
+    window = timeline[1]["at"] - timeline[0]["at"]
+    before = p99([one for one in timeline if one["at"] + window < calm])
+    good = [
+        one["at"] - end
+        for at, one in enumerate(timeline)
+        if one["at"] >= end
+        and len(stretch := timeline[at : at + round(calm / window)]) == round(calm / window)
+        and all(set(two["statuses"]) == {"200"} for two in stretch)
+        and p99(stretch) <= 2 * before
     ]
-    accepted = [one for one in during if not math.isnan(one)]
     return {
         "p99_before": before,
-        "p99_during": median(accepted) if accepted else math.nan,
-        "recovery": max(bad, default=0.0),
+        "p99_during": p99([one for one in timeline if calm <= one["at"] < end]),
+        "recovery": min(good, default=math.inf),  # never while it was watched
     }
+
+
+def p99(windows: Sequence[Mapping[str, Any]]) -> float:
+    """Return the p99 of all good answers of some windows; nan without any."""
+    found = [one for window in windows for one in window["ms"]]
+    return float(np.quantile(found, 0.99)) if found else math.nan
 
 
 def agreements(servers: Sequence[Server], texts: Path) -> dict[str, float]:
