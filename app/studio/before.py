@@ -14,7 +14,7 @@ from app.studio.before_asking import Status, status
 from app.studio.dotted import value_at
 from app.studio.forms.present import differences
 from app.studio.forms.showing import value_text
-from app.studio.forms.templates import listed, sources
+from app.studio.forms.templates import like
 from app.studio.project_files import Project
 from app.studio.runs import following
 from app.studio.speech import literal, plain, say
@@ -174,11 +174,8 @@ def timed(project: Project, values: Mapping[str, Any]) -> dict[str, float]:
 
 def bundled_seconds(values: Mapping[str, Any]) -> float | None:
     """Return about how long a bundled project takes as a whole; None for any other."""
-    mine = sources(values)
-    for one in listed():
-        if mine is not None and mine == sources(following.values(one.path) or {}):
-            return None if one.minutes is None else one.minutes * 60.0
-    return None
+    found = like(values)
+    return None if found is None or found.minutes is None else found.minutes * 60.0
 
 
 def costs(

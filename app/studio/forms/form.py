@@ -175,6 +175,6 @@ def complete(values: dict[str, Any], views: Sequence[FieldView], defaults: Any) 
         name = view.name
         if name not in values:
             usual = value_at(defaults, view.path)
-            values[name] = blank(view) if usual is MISSING else usual
+            values[name] = blank(view) if usual is MISSING else copy.deepcopy(usual)
         elif view.kind == "group" and isinstance(values[name], dict):
             complete(values[name], view.fields, defaults)

@@ -8,7 +8,6 @@ which is the questions of TREC.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from app.studio import history, roles
-from app.studio.forms import present
 from app.studio.forms.saving import LOCK
 from app.studio.locking import only_writer
 from app.studio.project_files import Project
 from app.studio.recording import Recorded
 from app.studio.roles import User
+from app.studio.runs import following
 from pipeline import template
 from pipeline.artifacts import write_bytes
-from pipeline.errors import MofangError
 from pipeline.i18n import Message, _
 from pipeline.params import check
 
@@ -133,30 +131,30 @@ def bundled(name: str) -> Bundled:
 
 
 def defaults(project: Project) -> Mapping[str, Any]:
-    """Return the values of the project that this one was started from, by the rule above."""
-    started = project.studio / STARTED
-    if started.exists():
-        try:
-            return values_of(started, started.stat().st_mtime_ns)
-        except MofangError:  # somebody changed it by hand
-            pass
-    try:
-        mine = sources(present.read(project).values)
-    except MofangError:
-        mine = None
-    for one in listed():
-        if mine is not None and sources(values_of(one.path, 0)) == mine:
-            return values_of(one.path, 0)
-    return values_of(OWN_FILE, 0)
+    """Return the values of the project that this one was started from, by the rule above.
+
+    They are the same ones for all who ask: nobody changes them.
+    """
+    started = following.values(project.studio / STARTED)
+    if isinstance(started, Mapping):  # somebody may have changed it by hand
+        return started
+    found = like(following.values(project.params))
+    values: Mapping[str, Any] = following.values(OWN_FILE if found is None else found.path)
+    return values
 
 
-@functools.lru_cache(maxsize=16)
-def values_of(path: Path, modified: int) -> Mapping[str, Any]:
-    """Return the values of a file of params."""
-    return present.of(path.read_bytes()).values
+def like(values: Any) -> Bundled | None:
+    """Return the bundled project with the same sources; None where there is none.
+
+    :param values: of a whole ``params.yaml``.
+    """
+    mine = sources(values)
+    if mine is None:
+        return None
+    return next((one for one in listed() if sources(following.values(one.path)) == mine), None)
 
 
-def sources(values: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
+def sources(values: Any) -> list[tuple[Any, ...]] | None:
     """Return what tells where a project's texts come from, and its size."""
     try:
         return [

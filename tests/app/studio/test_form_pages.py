@@ -349,6 +349,19 @@ def test_an_older_file_gets_the_fields_that_it_lacks(here: Path) -> None:
     assert values(path)["optimize"]["mobile"] is False
 
 
+def test_the_default_of_a_group_that_an_older_file_lacks_stays_what_it_is(here: Path) -> None:
+    path = here / "params.yaml"
+    path.write_text(re.sub(r"\n  golden:.*(\n    .*)+", "", path.read_text(encoding="utf-8")))
+    assert "golden" not in values(path)["release"]
+    usual = templates.defaults(Project(here))["release"]["golden"]["questions"]
+    page = forms(here, "release")
+    widget(page, "release.golden.questions").set_value(usual + 1)
+    page.run()
+    assert templates.defaults(Project(here))["release"]["golden"]["questions"] == usual
+    saved(page, "release")
+    assert values(path)["release"]["golden"]["questions"] == usual + 1
+
+
 def test_a_file_that_is_no_yaml_is_explained(here: Path) -> None:
     (here / "params.yaml").write_text("train: {epochs: 3", encoding="utf-8")
     page = forms(here, "train")
