@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,6 +14,7 @@ from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.runs import comparing, following, restoring
 from app.studio.runs.comparing import Comparison, Figure, Row
+from app.studio.runs.records import Run
 from app.studio.speech import date, duration, language, literal, number, plain, say
 from app.studio.stamps import stamp_of
 from pipeline.i18n import _
@@ -99,9 +101,15 @@ def draw_one(project: Project, row: Row) -> None:
             run = following.of(project, row.id)
             for note in run.notes:
                 st.caption(f":material/info: {say(note)}")
-            with st.expander(say(_("Log")), icon=":material/terminal:"):
-                st.code("\n".join(following.tail(run)), language=None, height=240)
+            drawing.folded(
+                _("Log"), partial(draw_lines, run), key=f"runs_old_log_{run.id}", icon="terminal"
+            )
         draw_restore(project, row)
+
+
+def draw_lines(run: Run) -> None:
+    """Draw the last lines of a run's log."""
+    st.code("\n".join(following.tail(run)), language=None, height=240)
 
 
 def draw_restore(project: Project, row: Row) -> None:

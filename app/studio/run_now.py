@@ -6,6 +6,7 @@ Everything is read from disk each time, so that every browser sees the same at a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import streamlit as st
@@ -56,10 +57,12 @@ CURVES: Mapping[str, Text] = {
 
 def draw(project: Project) -> None:
     """Draw the run that works, or the last one and the way to the next."""
-    run = following.current(project) or following.latest(project)
+    run = overview.newest_run(project)
+    works = run is not None and run.works
     st.session_state[SEEN] = seen(run)
-    layout.live(draw_live, EVERY, project)
-    if run is None or not run.works:
+    # A run that begins elsewhere is seen by the frame, which draws every page anew then.
+    layout.live(draw_live, EVERY if works else None, project)
+    if not works:
         draw_start(project, run)
 
 
@@ -70,7 +73,7 @@ def seen(run: Run | None) -> tuple[str, str] | None:
 
 def draw_live(project: Project) -> None:
     """Draw what changes by itself; a run that begins or ends draws the whole page anew."""
-    run = following.current(project) or following.latest(project)
+    run = overview.newest_run(project)
     if seen(run) != st.session_state.get(SEEN):
         st.rerun(scope="app")
     if run is None:
@@ -300,16 +303,23 @@ def again(run: Run) -> None:
 
 
 def draw_log(run: Run) -> None:
+    """Draw the log, folded where the run is done."""
+    drawing.folded(
+        _("Log"), partial(draw_lines, run), key=f"runs_fold_{run.id}_{run.state}", icon="terminal",
+        unfolded=run.state != "done",
+    )  # fmt: skip
+
+
+def draw_lines(run: Run) -> None:
     """Draw the last lines of the log."""
-    with st.expander(say(_("Log")), icon=":material/terminal:", expanded=run.state != "done"):
-        lines = following.tail(run, LINES)
-        if not lines:
-            st.caption(say(_("Nothing is said yet.")))
-            return
-        tall: Literal["content"] | int = TALL if len(lines) > SHORT else "content"
-        with st.container(height=tall, border=False, key="runs_log", autoscroll=True):
-            st.code("\n".join(lines), language=None, wrap_lines=True)
-        st.caption(f"`{run.log.relative_to(run.project.root)}`")
+    lines = following.tail(run, LINES)
+    if not lines:
+        st.caption(say(_("Nothing is said yet.")))
+        return
+    tall: Literal["content"] | int = TALL if len(lines) > SHORT else "content"
+    with st.container(height=tall, border=False, key="runs_log", autoscroll=True):
+        st.code("\n".join(lines), language=None, wrap_lines=True)
+    st.caption(f"`{run.log.relative_to(run.project.root)}`")
 
 
 def draw_start(project: Project, last: Run | None) -> None:

@@ -138,3 +138,13 @@ def test_the_address_of_runs_that_are_gone_shows_the_page(project: Project) -> N
     assert view.TABS
     assert "<script>" not in said(page)
     assert not records.ids(project)
+
+
+def test_the_log_of_a_run_that_is_done_is_read_when_somebody_opens_it(project: Project) -> None:
+    done = small.over(starting.start(project))
+    page = open_page("runs", project)
+    assert "train step 3" not in said(page)
+    page.session_state[f"runs_fold_{done.id}_done"] = True
+    page.run()
+    assert_sound(page)
+    assert "train step 3" in said(page)
