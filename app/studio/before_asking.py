@@ -23,6 +23,7 @@ from typing import Any
 
 from app.studio.project_files import Project
 from app.studio.runs.environment import of_tools
+from app.studio.runs.execute import LATER
 from app.studio.stamps import Stamps, stamps_of
 from pipeline.errors import ModelError, Problem
 from pipeline.i18n import _
@@ -107,6 +108,9 @@ def start(project: Project, one: Asked, now: Stamps) -> None:
         stderr=one.errors,
         start_new_session=True,
     )
+    with contextlib.suppress(OSError):  # where that is refused, pages wait a little longer
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, one.process.pid, own + LATER)
     one.began, one.asking = time.monotonic(), now
 
 

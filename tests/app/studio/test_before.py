@@ -9,17 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from app.studio import before, before_asking
 from app.studio.forms.rewriting import rewritten
 from app.studio.forms.templates import OWN_FILE
 from app.studio.project_files import Project
+from app.studio.runs.execute import LATER
 from pipeline.errors import ModelError
 from pipeline.i18n import Message
 from tests.app.studio.pages import LANGUAGES, SECONDS, assert_sound
 from tests.helpers import ROOT
 
+LOWEST = 19  # priority that a system knows
 STAGES = ["collect", "clean", "label", "split", "init", "train", "validate", "test", "optimize"]
 TRAIN = {
     "seconds": 300.0,
@@ -184,6 +187,8 @@ def test_nobody_waits_for_the_answer_and_it_is_kept(ran: Path) -> None:
     began = time.monotonic()
     assert before_asking.status(here) is None
     assert time.monotonic() - began < 0.5
+    (asked,) = [one for one in psutil.Process().children() if "status" in one.cmdline()]
+    assert asked.nice() == min(LOWEST, psutil.Process().nice() + LATER)  # pages go first
     answer = before_asking.status(here, wait=True)
     assert answer is not None
     assert before_asking.status(here) is answer
