@@ -57,13 +57,15 @@ def requirements(evidence: Evidence) -> Iterator[Block]:
     yield Heading(3, plain(_("Performance")))
     decided = [name for name in TARGETS if getattr(plan.performance, name) is not None]
     yield facts(plan.performance, skipped=decided)
-    yield grid(
-        (_("Need"), _("Target"), _("Measured"), _("State")),
-        [
-            (plain(one.name), f"{one.sign} {amount(one.target)}", amount(one.value), met(one))
-            for one in feasibility.needs(plan, evidence.measured)
-        ],
-    )
+    needs = feasibility.needs(plan, evidence.measured)
+    if needs:
+        yield grid(
+            (_("Need"), _("Target"), _("Measured"), _("State")),
+            [
+                (plain(one.name), f"{one.sign} {amount(one.target)}", amount(one.value), met(one))
+                for one in needs
+            ],
+        )
     for part in ("function", "data", "safety", "cost"):
         yield Heading(3, plain(extra(Plan, part)["title"]))
         yield facts(getattr(plan, part))

@@ -6,7 +6,7 @@ others save meanwhile; saving then compares, and who comes second decides what s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -79,28 +79,27 @@ def draft(form: Form) -> Draft:
     return kept
 
 
-def part_form(form: Form, columns: int = 1, *, save: Message | None = None) -> None:
+def part_form(form: Form, columns: int = 2) -> None:
     """Draw the fields of a part in so many columns, and the button that saves them."""
     seen, key = draft(form).seen, form.key
     with st.form(f"{key}.form", border=False):
         slots: dict[Place, Any] = {}
         values: dict[str, Any] = {}
-        places: Sequence[Any] = st.columns(columns, gap="medium") if columns > 1 else [st]
+        places = st.columns(columns, gap="medium")
         for at, field in enumerate(views(form.model)):
-            wide = field.kind == "text" and columns > 1
-            place = st if wide else places[at % columns]
+            place: Any = st if field.kind == "text" else places[at % columns]
             values[field.name] = entered(place, field, seen[field.name], f"{key}.{field.name}")
             slots[(field.name,)] = place.empty()
-        pressed = submitted(key, save)
+        pressed = submitted(key)
     finish(form, {form.where: values}, slots, pressed=pressed)
 
 
-def submitted(key: str, save: Message | None = None) -> bool:
+def submitted(key: str) -> bool:
     """Draw the button that saves a form and return whether it was pressed."""
     reason = roles.why_not(roles.EDIT_PROJECT)
     return bool(
         st.form_submit_button(
-            say(save or _("Save")),
+            say(_("Save")),
             key=f"{key}.save",
             type="primary",
             icon=":material/save:",

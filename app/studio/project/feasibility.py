@@ -41,7 +41,6 @@ TITLES: dict[str, Message] = {
     "money": _("Money"),
     "risks": _("Risks"),
 }
-FEW_A_LABEL = 30  # with fewer records a label is hard to learn
 HOURS = 3_600.0
 ROOM_ON_DISK = 5.0  # times the model, for checkpoints and variants
 
@@ -113,7 +112,7 @@ def data(evidence: Evidence) -> Iterator[Reason]:
                      label=name, count=fewest, wanted=needed)  # fmt: skip
             yield "no", told
         else:
-            yield ("conditions" if fewest < FEW_A_LABEL else "yes"), told
+            yield ("conditions" if fewest < risks.FEW_A_LABEL else "yes"), told
     if found.alpha is not None and found.alpha < risks.TRUSTED_ALPHA:
         yield (
             "conditions",

@@ -39,7 +39,7 @@ def chart(register: Sequence[Risk]) -> Chart:
     up = [plain(choices.LIKELIHOOD[str(one)]) for one in reversed(GRADES)]
     base = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X("impact:N", sort=across, title=plain(_("Impact")),
-                axis=alt.Axis(labelAngle=0, labelOverlap=False, ticks=False,
+                axis=alt.Axis(labelAngle=0, labelAlign="center", labelOverlap=False, ticks=False,
                              labelExpr="split(datum.label, ' ')")),
         y=alt.Y("likelihood:N", sort=up, title=plain(_("Likelihood")),
                 axis=alt.Axis(labelLimit=160, ticks=False)),

@@ -29,8 +29,8 @@ from app.studio.speech import language, literal, number, percent
 from pipeline.i18n import Message, _
 
 GRAVEST = 6
-REGISTER = {"name": 260, "kind": 200, "likelihood": 120, "impact": 140, "answer": 180,
-            "measure": 380, "sign": 260}  # fmt: skip
+REGISTER = {"name": 190, "kind": 120, "likelihood": 110, "impact": 95, "owner": 85,
+            "measure": 215, "answer": 180, "sign": 260}  # fmt: skip
 
 
 def when(page: Page) -> None:
@@ -58,12 +58,12 @@ def when(page: Page) -> None:
         st.subheader(say(_("Milestones")), anchor=False)
         table_form(
             page.form("schedule.milestones", schema.Milestone, _("Milestones")),
-            widths={"name": 180, "on": 110, "after": 150},
+            widths={"name": 140, "on": 95, "after": 125, "reached": 85},
         )
     with right:
         st.subheader(say(_("Start and deadline")), anchor=False)
         title = _("Start and deadline")
-        part_form(page.form("schedule", schema.Schedule, title), columns=2)
+        part_form(page.form("schedule", schema.Schedule, title))
 
 
 def ends(page: Page) -> None:

@@ -28,7 +28,6 @@ from pipeline.params import decode, find, parse, phrases, shown
 
 FILE = "project.yaml"
 LOCK = ".project.lock"
-MAX_BYTES = 64 * 1024
 HEADER = """# What the project is for, what it needs, who does what when, and what can go wrong.
 # People's own: no stage reads it. Write here or in the studio, page "Requirements and plan".
 """

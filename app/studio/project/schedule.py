@@ -165,12 +165,11 @@ def in_order(
     left: dict[str, Task] = {}
     for task in tasks:
         left.setdefault(task.name, task)
+    before = {task.name: needed(task.after, names) for task in left.values()}
     order: list[Task] = []
     while left:
         ready = [
-            task
-            for task in left.values()
-            if not any(other in left for other in needed(task.after, names) if other in names)
+            task for task in left.values() if not any(other in left for other in before[task.name])
         ]
         if not ready:
             return order, list(left)

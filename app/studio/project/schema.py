@@ -314,11 +314,11 @@ class Risk(Part):
         _("Impact"), _("1 negligible to 5 ends the project."), 3, choices=choices.IMPACT
     )
     owner: Name = field(_("Owner"), _("Who watches it and acts."), "")
+    measure: Text = field(_("Counter-measure"), _("What is done, before and when it happens."), "")
     answer: Literal["validate", "alternative", "communicate", "avoid", "reduce", "transfer",
                     "accept"] = field(
         _("Approach"), _("What kind of counter-measure it is."), "reduce", choices=choices.ANSWERS
     )  # fmt: skip
-    measure: Text = field(_("Counter-measure"), _("What is done, before and when it happens."), "")
     sign: Line = field(_("Early sign"), _("By what one sees it coming."), "")
     state: Literal["open", "watched", "happened", "closed"] = field(
         _("State"), _("Where it stands."), "open", choices=choices.RISK_STATES

@@ -179,7 +179,7 @@ def missing(page: Page, open_tab: Any) -> None:
 def requirements(page: Page) -> None:
     """Draw the forms of what is wanted."""
     st.subheader(say(_("Goal and users")), anchor=False)
-    part_form(page.form("about", schema.About, _("Goal and users")), columns=2)
+    part_form(page.form("about", schema.About, _("Goal and users")))
     st.divider()
     st.subheader(say(_("Measures of success")), anchor=False)
     st.caption(say(_("By what you will tell that it was worth it. A row each; + adds one.")))
@@ -198,7 +198,7 @@ def requirements(page: Page) -> None:
     st.subheader(say(_("Needs")), anchor=False)
     for where, model, title in parts:
         with st.expander(say(title), expanded=where == "performance"):
-            part_form(page.form(where, model, title), columns=2)
+            part_form(page.form(where, model, title))
 
 
 def feasible(page: Page) -> None:
@@ -221,7 +221,7 @@ def feasible(page: Page) -> None:
             for which, why in one.reasons:
                 st.markdown(f"{feasibility.ICONS[which]} {say(why)}")
     st.subheader(say(_("Decision")), anchor=False)
-    part_form(page.form("decision", schema.Decision, _("Decision")), columns=2)
+    part_form(page.form("decision", schema.Decision, _("Decision")))
 
 
 def compare(page: Page) -> None:
@@ -269,7 +269,7 @@ def models(page: Page) -> None:
             explain(place, one)
         link("model", _("Take one of them over into the parameters"))
     st.subheader(say(_("Choice")), anchor=False)
-    part_form(page.form("models", schema.Models, _("Models")), columns=2)
+    part_form(page.form("models", schema.Models, _("Models")))
 
 
 def family(page: Page) -> None:

@@ -53,8 +53,3 @@ def amount(value: float | None) -> str:
     if value is None:
         return speech.DASH
     return speech.number(value, 0 if abs(value) >= 100 else 2 if abs(value) >= 1 else 4)
-
-
-def lines(text: str) -> list[str]:
-    """Return the lines of a text that say something."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
