@@ -36,12 +36,7 @@ def save_value(where: str, value: Any, path: Path = PARAMS) -> None:
     steps = tuple(int(step) if step.isdecimal() else step for step in where.split("."))
     node, above = find(tree, steps), find(tree, steps[:-1])
     if node is None or above is None or not steps:
-        raise ParamsError.at(
-            f"{path}, {where}",
-            found=_("no such value"),
-            allowed=_("a value that stands in the file"),
-            fix=_("Check the spelling."),
-        )
+        raise no_place(path, where)
     try:
         start, end, gap = place(text, node, above)
         content = (text[:start] + gap + written(value) + text[end:]).encode()
@@ -54,6 +49,16 @@ def save_value(where: str, value: Any, path: Path = PARAMS) -> None:
         ) from None
     check(content, path)
     write_bytes(path, content)
+
+
+def no_place(path: Path, where: str) -> ParamsError:
+    """Return the error for a path that leads nowhere."""
+    return ParamsError.at(
+        f"{path}, {where}",
+        found=_("no such value"),
+        allowed=_("a value that stands in the file"),
+        fix=_("Check the spelling."),
+    )
 
 
 def place(text: str, node: Node, above: Node) -> tuple[int, int, str]:
@@ -90,7 +95,7 @@ def end_of(text: str, node: Node) -> int:
 def written(value: Any) -> str:
     """Return a value as YAML on one line, so that it fits wherever another one stood.
 
-    It fits between brackets too, and readers of YAML 1.1 see the same texts and numbers.
+    It fits between brackets too, and readers of YAML 1.1 see the same texts.
 
     :raises ValueError: for what YAML cannot hold.
     """

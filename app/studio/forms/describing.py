@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from app.studio.forms.mattering import MISSING, Missing, value_at
-from app.studio.forms.mattering import matters as matters
 from pipeline.editing import SMALL
 from pipeline.i18n import Message
 from pipeline.params import Params

@@ -21,7 +21,7 @@ from app.studio.forms.describing import same
 from app.studio.forms.mattering import value_at
 from app.studio.forms.present import of
 from pipeline.artifacts import PARAMS
-from pipeline.editing import end_of, place, quoted, written
+from pipeline.editing import end_of, no_place, place, quoted, written
 from pipeline.errors import ParamsError
 from pipeline.i18n import _
 from pipeline.params import children
@@ -137,16 +137,6 @@ def number(name: str, holder: Any) -> int | None:
     return None
 
 
-def no_place(path: Path, where: str) -> ParamsError:
-    """Return the error for a path that leads nowhere."""
-    return ParamsError.at(
-        f"{path}, {where}",
-        found=_("no such value"),
-        allowed=_("a value that stands in the file"),
-        fix=_("Check the spelling."),
-    )
-
-
 def applied(text: str, edits: Sequence[Edit]) -> str:
     """Return the text after edits that do not overlap."""
     end = len(text)
@@ -214,7 +204,7 @@ class Writer:
         yield from self.entries(
             [(key.start_mark.index, value) for key, value in node.value],
             [None if name not in new else (inner[name], old[name], new[name]) for name in old],
-            self.gaps([one in old for one in new], [pair(one, new[one]) for one in new]),
+            self.gaps([one in old for one in new], [{one: new[one]} for one in new]),
             node,
         )
 
@@ -294,11 +284,6 @@ class Writer:
         """Return the lines of new entries."""
         lines = [line for entry in entries for line in entry_lines(entry, column)]
         return self.newline.join(lines) + (self.newline if close else "")
-
-
-def pair(name: str, value: Any) -> dict[str, Any]:
-    """Return a name with its value."""
-    return {name: value}
 
 
 def in_block(node: Node) -> bool:

@@ -114,7 +114,7 @@ def told(changes: Mapping[str, Any]) -> str:
     for path, value in changes.items():
         try:
             text = written(value)
-        except Exception:
+        except (ValueError, RecursionError):  # what YAML cannot hold
             text = type(value).__name__
         lines.append(f"{path}: {text if len(text) <= LONG else text[:LONG] + '…'}")
     return ", ".join(lines)

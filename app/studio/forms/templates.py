@@ -69,10 +69,11 @@ def write(project: Project, content: bytes, user: User) -> Started:
     check(content)
     kept = None
     with only_writer(project.studio / LOCK):
-        if project.params.exists() and project.params.read_bytes() != content:
+        before = project.params.read_bytes() if project.params.exists() else content
+        if before != content:
             moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
             kept = project.params.with_name(REPLACED.format(moment=moment))
-            write_bytes(kept, project.params.read_bytes())
+            write_bytes(kept, before)
         write_bytes(project.studio / STARTED, content)
         write_bytes(project.params, content)
     return Started(kept, history.saved_params(project, user.name))

@@ -34,19 +34,10 @@ LIMITS = {"memory": 4_096, "seconds": 60, "size": 2_000}  # MB, seconds, MB
 KEPT = 8  # uploads that are not used yet
 FEWEST = 20  # records of a label: two in each tenth
 TASKS = ("single_label", "multi_label", "regression")
-TEXT_NAMES = (
-    "text",
-    "content",
-    "sentence",
-    "review",
-    "question",
-    "comment",
-    "文本",
-    "内容",
-    "评论",
-)
+TEXT_NAMES = ("text", "content", "sentence", "review", "question", "comment",
+              "文本", "内容", "评论")  # fmt: skip
 LABEL_NAMES = ("label", "class", "category", "tag", "target", "sentiment", "rating", "score",
-               "stars", "评分",                "标签", "类别", "分类", "情感")  # fmt: skip
+               "stars", "评分", "标签", "类别", "分类", "情感")  # fmt: skip
 GROUP_NAMES = ("group", "user", "author", "customer", "document", "用户", "作者", "分组")
 MANY_LABELS = 200
 JOINTS = ("|", ";", ",", "，", "；")

@@ -155,14 +155,15 @@ def limits(view: FieldView) -> tuple[float | None, float | None]:
 def draw_text(form: Form, view: FieldView) -> Any:
     """Draw a text; where null is a value the empty text is null."""
     value = "" if view.value is None or view.value is MISSING else str(view.value)
-    limit = view.most if view.most is not None else None
     if view.long or "\n" in value:
-        found = st.text_area(**common(form, view), value=value, max_chars=limit, height="content")
+        found = st.text_area(
+            **common(form, view), value=value, max_chars=view.most, height="content"
+        )
     else:
         found = st.text_input(
             **common(form, view),
             value=value,
-            max_chars=limit,
+            max_chars=view.most,
             placeholder=plain(_("empty")) if view.optional else None,
             autocomplete="off",
         )
