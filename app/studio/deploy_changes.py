@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
 
-from app.studio import deploying, layout, roles, serving
+from app.studio import deploying, layout, outcomes, roles, serving
 from app.studio.deploying import Overview, Source
 from app.studio.project_files import Project
 from app.studio.releasing import Desk, Outcome
-from app.studio.speech import date, language, number, plain, say, show_error, size
+from app.studio.speech import date, language, number, plain, say, size
 from pipeline.errors import MofangError
 from pipeline.evaluation import naming
 from pipeline.i18n import Message, _
@@ -56,7 +56,7 @@ def act(work: Callable[[], Outcome | None], doing: Message) -> None:
         with st.spinner(say(doing), show_time=True):
             told(work())
     except MofangError as error:
-        show_error(error)
+        outcomes.tell(error)
         return
     st.rerun()
 
@@ -76,25 +76,15 @@ def draw_changes(project: Project, known: Overview) -> None:
 
 def draw_switch(project: Project, known: Overview) -> None:
     """Draw the blue-green switch: all requests, from one moment to the next."""
-    st.subheader(say(_("Switch (blue-green)")))
-    st.caption(
-        say(
-            _(
-                "The new release is loaded and asked its golden questions beside the old one; "
-                "then all requests go to it at once. The old one stays, ready to be switched "
-                "back to."
-            )
-        )
+    headed(
+        _("Switch (blue-green)"),
+        _(
+            "The new release is loaded and asked its golden questions beside the old one; "
+            "then all requests go to it at once. The old one stays, ready to be switched "
+            "back to."
+        ),
     )
-    others = [one for one in known.versions if one != known.state.stable]
-    version = st.selectbox(
-        say(_("Release")),
-        others,
-        key="deploy_switch_to",
-        placeholder=plain(NO_OTHER),
-        format_func=partial(labelled, known),
-        width=320,
-    )
+    version = draw_choice(known, others(known), key="deploy_switch_to")
     blocked = version in known.state.blocked
     force = blocked and draw_force(known, str(version), "deploy_switch_force")
     why_not = None if version and (force or not blocked) else NO_OTHER if not version else BLOCKED
@@ -109,6 +99,32 @@ def draw_switch(project: Project, known: Overview) -> None:
         act(lambda: Desk(project, language()).promote(str(version), bool(force)), ASKED)
 
 
+def headed(title: Message, sentence: Message) -> None:
+    """Draw the title of a way to change what serves, and what it does."""
+    st.subheader(say(title))
+    st.caption(say(sentence))
+
+
+def others(known: Overview) -> list[str]:
+    """Return the releases that do not answer all requests now."""
+    return [one for one in known.versions if one != known.state.stable]
+
+
+def draw_choice(
+    known: Overview, options: Sequence[str], *, key: str, fixed: bool = False
+) -> str | None:
+    """Draw the choice of a release, each with what it does; None where there is none."""
+    return st.selectbox(
+        say(_("Release")),
+        options,
+        key=key,
+        placeholder=plain(NO_OTHER),
+        format_func=partial(labelled, known),
+        width=320,
+        disabled=fixed,
+    )
+
+
 def labelled(known: Overview, version: str) -> str:
     """Return a version for a list, with what it does."""
     role = plain(deploying.role_of(version, known.state))
@@ -117,30 +133,26 @@ def labelled(known: Overview, version: str) -> str:
 
 def draw_force(known: Overview, version: str, key: str) -> bool:
     """Draw why a release is blocked, and the wish to serve it all the same."""
-    entry = known.state.blocked[version]
-    st.warning(
-        say(
-            _(
-                "Blocked since {date}: {why}",
-                date=date(entry.at),
-                why=reason_of(entry.why, language()) or "–",
-            )
-        ),
-        icon=":material/block:",
-    )
+    draw_block(known, version)
     return st.checkbox(say(_("Serve it all the same")), key=key)
+
+
+def draw_block(known: Overview, version: str) -> None:
+    """Draw why a release is blocked."""
+    entry = known.state.blocked[version]
+    why = reason_of(entry.why, language()) or "–"
+    text = _("Blocked since {date}: {why}", date=date(entry.at), why=why)
+    st.warning(say(text), icon=":material/block:")
 
 
 def draw_rollback(project: Project, known: Overview) -> None:
     """Draw the way back after something went wrong."""
-    st.subheader(say(_("Roll back")))
-    st.caption(
-        say(
-            _(
-                "Brings back what served before, ends a canary, and blocks the release that "
-                "serves now, so that nobody promotes it again by mistake."
-            )
-        )
+    headed(
+        _("Roll back"),
+        _(
+            "Brings back what served before, ends a canary, and blocks the release that "
+            "serves now, so that nobody promotes it again by mistake."
+        ),
     )
     why = st.text_input(say(_("Reason, for the record")), key="deploy_back_why", max_chars=500)
     back = known.back_to
@@ -159,27 +171,17 @@ def draw_rollback(project: Project, known: Overview) -> None:
 
 def draw_canary(project: Project, known: Overview) -> None:
     """Draw the trial of a release beside stable: which, for how many, and its end."""
-    st.subheader(say(_("Canary")))
-    st.caption(
-        say(
-            _(
-                "Some clients get the new release, always the same ones. When it errs, is slow "
-                "or answers otherwise than it should, the service ends the trial by "
-                "itself."
-            )
-        )
+    headed(
+        _("Canary"),
+        _(
+            "Some clients get the new release, always the same ones. When it errs, is slow "
+            "or answers otherwise than it should, the service ends the trial by "
+            "itself."
+        ),
     )
     now, trial = known.state, known.state.canary
-    options = [trial.version] if trial else [one for one in known.versions if one != now.stable]
-    version = st.selectbox(
-        say(_("Release")),
-        options,
-        key="deploy_canary_which",
-        placeholder=plain(NO_OTHER),
-        format_func=partial(labelled, known),
-        width=320,
-        disabled=trial is not None,
-    )
+    options = [trial.version] if trial else others(known)
+    version = draw_choice(known, options, key="deploy_canary_which", fixed=trial is not None)
     first = min(MOST_SHARE, trial.share if trial else usual_share(project))
     most = max(MOST_SHARE, trial.share if trial else 0)
     share = st.slider(

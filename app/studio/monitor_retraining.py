@@ -7,14 +7,14 @@ from functools import partial
 
 import streamlit as st
 
-from app.studio import deciding, layout, roles
+from app.studio import deciding, layout, outcomes, roles
 from app.studio import model_drawing as drawing
 from app.studio.deploy_changes import act, told
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
 from app.studio.recording import Recorded
 from app.studio.releasing import Outcome
-from app.studio.speech import ago, date, language, literal, plain, say, show_error
+from app.studio.speech import ago, date, language, literal, plain, say
 from pipeline.errors import MofangError
 from pipeline.i18n import Message, _
 from pipeline.watching import proposal
@@ -166,7 +166,7 @@ def settled(work: Callable[[], Recorded | None], done: Message) -> None:
     try:
         record = work()
     except MofangError as error:
-        show_error(error)
+        outcomes.tell(error)
         return
     told(Outcome(True, plain(done), "", record))
     st.rerun()

@@ -186,10 +186,7 @@ def row(one: Line) -> dict[str, Text | float | None]:
 def draw_detail(project: Project, known: Overview, version: str) -> None:
     """Draw what one release is worth, and what it is not for."""
     if version in known.state.blocked:
-        entry = known.state.blocked[version]
-        why = reason_of(entry.why, language()) or "–"
-        told = _("Blocked since {date}: {why}", date=date(entry.at), why=why)
-        st.warning(say(told), icon=":material/block:")
+        changes.draw_block(known, version)
     one = deploying.opened(project, version)
     left, right = st.columns(2, gap="large")
     with left:
