@@ -109,7 +109,7 @@ class Project:
         self.progress = folder / "progress.jsonl"
 
     @classmethod
-    def create(cls, folder: Path, **variables: str) -> Project:
+    def create(cls, folder: Path, rows: int = 360, **variables: str) -> Project:
         """Copy what git would, and fill in data and params.
 
         :param variables: that its programs run with.
@@ -122,7 +122,7 @@ class Project:
         with (folder / "data/raw/requests.csv").open("w", encoding="utf-8", newline="") as target:
             table = csv.DictWriter(target, ["request", "kind"])
             table.writeheader()
-            table.writerows(requests(360))
+            table.writerows(requests(rows))
         project.set(params())
         for words in (
             ["init", "-q"],
