@@ -81,9 +81,10 @@ needs_browser = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or 
 class Studio:
     """``python -m app.studio`` in a project, in a process of its own."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder, self.port = folder, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
+    def __init__(self, folder: Path, *flags: str, **environment: str) -> None:
+        self.folder, self.port, self.flags = folder, free_port(), flags
+        self.own = f"http://127.0.0.1:{self.port}"
+        self.address = self.own  # that browsers call it by
         self.log = folder / "var/studio-server.log"
         self.spy = folder / "var/spy"
         self.environment = environment
@@ -111,7 +112,7 @@ class Studio:
         }
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.studio", "--port", str(self.port)],
+                [sys.executable, "-m", "app.studio", "--port", str(self.port), *self.flags],
                 cwd=self.folder, env=known | self.environment, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -125,7 +126,7 @@ class Studio:
     def is_up(self) -> bool:
         """Return whether it answers."""
         try:
-            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1.0) as answer:
+            with urllib.request.urlopen(f"{self.own}/_stcore/health", timeout=1.0) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
