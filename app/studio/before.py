@@ -196,19 +196,22 @@ def costs(
 
 def draw(project: Project, key: str = "before") -> None:
     """Draw the preview; while DVC is asked the page goes on and the answer appears by itself."""
-    waiting = status(project) is None
-    layout.live(draw_now, SECONDS_BETWEEN_LOOKS if waiting else None, project, key, waiting)
-
-
-def draw_now(project: Project, key: str, waited: bool) -> None:
-    """Draw the preview as far as it is known."""
     found = status(project)
     if found is None:
-        st.caption(f":material/hourglass_top: {say(_('DVC is asked what has changed …'))}")
-        return
-    if waited:
+        layout.live(draw_waiting, SECONDS_BETWEEN_LOOKS, project)
+    else:
+        draw_known(of(project, found), key)
+
+
+def draw_waiting(project: Project) -> None:
+    """Say that DVC is asked; its answer draws the whole page anew."""
+    if status(project) is not None:
         st.rerun(scope="app")
-    shown = of(project, found)
+    st.caption(f":material/hourglass_top: {say(_('DVC is asked what has changed …'))}")
+
+
+def draw_known(shown: Preview, key: str) -> None:
+    """Draw what a run would do."""
     with st.container(key=f"{key}-preview"):
         draw_steps(shown)
         if shown.stale:
