@@ -117,11 +117,8 @@ def labelled(project: Project, path: Path, by: str) -> Recorded:
     repository = ready(project)
     if isinstance(repository, Recorded):
         return repository
-    file = project.root / path
-    old = repository.committed(relative(project, path)) or b""
-    now = file.read_bytes() if file.exists() else b""
-    count = max(0, now.count(b"\n") - old.count(b"\n"))
-    message = _("Labels: {count} more in {name}", count=count, name=file.name)
+    count = repository.lines_added(relative(project, path))
+    message = _("Labels: {count} more in {name}", count=count, name=path.name)
     subject = words(message, language_of(project, by))
     return committed(project, [path], [subject], by, "dvc repro label")
 

@@ -114,6 +114,17 @@ class Repository:
         ran = self.git("show", f"HEAD:./{path}")
         return ran.out.encode() if ran.good else None
 
+    def lines_added(self, path: str) -> int:
+        """Return how many lines more a file has than in the last commit; 0 where it has fewer."""
+        told = self.git("diff", "--numstat", "HEAD", "--", path).out.split()
+        if len(told) >= 2 and told[0].isdecimal() and told[1].isdecimal():
+            return max(0, int(told[0]) - int(told[1]))
+        file = self.root / path
+        if self.git("cat-file", "-e", f"HEAD:./{path}").good or not file.exists():
+            return 0
+        with file.open("rb") as source:
+            return sum(1 for _line in source)
+
     def head(self) -> str | None:
         """Return the last commit; None before the first."""
         ran = self.git("rev-parse", "--verify", "--quiet", "HEAD")

@@ -252,6 +252,14 @@ def test_labels_are_counted(project: Project) -> None:
         target.write('{"a": 3}\n')
     history.labelled(project, path, "ada")
     assert message(project).startswith("Labels: 1 more in ada.jsonl")
+    with path.open("a", encoding="utf-8") as target:
+        target.write('{"a": 4}\n' * 50_000)  # more than a command may say
+    history.labelled(project, path, "ada")
+    assert message(project).startswith("Labels: 50000 more in ada.jsonl")
+    with path.open("a", encoding="utf-8") as target:
+        target.write('{"a": 5}\n')
+    history.labelled(project, path, "ada")
+    assert message(project).startswith("Labels: 1 more in ada.jsonl")
 
 
 def test_a_release_is_an_entry_of_its_own(project: Project) -> None:
