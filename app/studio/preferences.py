@@ -9,6 +9,7 @@ from app.studio import roles
 from app.studio.audit import LOCK
 from app.studio.locking import only_writer
 from app.studio.project_files import Project
+from app.studio.stamps import readable
 from pipeline.artifacts import write_bytes
 
 FILE = "preferences.json"
@@ -35,18 +36,14 @@ def put(project: Project, name: str, value: Any) -> None:
 
 
 def write(project: Project, content: dict[str, Any]) -> None:
-    """Write all preferences; who calls holds the lock."""
+    """Write all preferences, in ASCII: names may hold what is no text; who calls holds the lock."""
     text = json.dumps(content, ensure_ascii=True, indent=2) + "\n"
     write_bytes(project.studio / FILE, text.encode("ascii"))
 
 
 def read(project: Project) -> dict[str, Any]:
-    """Return all preferences."""
-    try:
-        content = json.loads((project.studio / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """Return all preferences, to be changed by who gets them."""
+    return dict(readable(project.studio / FILE) or {})
 
 
 def forget(project: Project) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import getpass
-import json
 import os
 import sys
 import time
@@ -25,14 +24,13 @@ from typing import Any
 
 from app.studio import audit
 from app.studio.project_files import Project
+from app.studio.stamps import readable
 from pipeline.errors import MofangError, ParamsError, Problem
 from pipeline.i18n import Message, _
 
 VARIABLE = "MOFANG_ROLES"
 FILE = "roles.json"
-LONGEST_LOGIN = (
-    12 * 3600
-)  # seconds: Streamlit's own cookie lasts 30 days and is not looked at again
+LONGEST_LOGIN = 12 * 3600  # seconds; Streamlit's own cookie lasts 30 days, unlooked at
 
 
 class RoleError(MofangError):
@@ -271,7 +269,7 @@ def logged_in(claims: Mapping[str, Any], project: Project) -> User:
     fresh = isinstance(issued, int | float) and time.time() - issued < LONGEST_LOGIN
     if not (claims.get("is_logged_in") and address and fresh):
         return User(address, Role.NOBODY)
-    if claims.get("email_verified") is False:
+    if claims.get("email_verified") in (False, "false"):  # some providers send words
         return User(address, Role.NOBODY)
     return User(address, given(project).get(address, Role.NOBODY))
 
@@ -290,11 +288,8 @@ def given(project: Project) -> dict[str, Role]:
     path = project.studio / FILE
     if not path.exists():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
+    content = readable(path)
+    if content is None:
         raise ParamsError.at(
             path,
             found=_("what is no JSON object"),
