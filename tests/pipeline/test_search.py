@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -338,6 +340,18 @@ def fill(folder: Path) -> None:
     artifacts.write_manifest(folder / artifacts.INIT)
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder after a whole search, and what it said; tests copy it."""
+    folder, said = tmp_path_factory.mktemp("searched"), io.StringIO()
+    fill(folder)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(folder)
+        patch.setenv("MOFANG_LANGUAGE", "en")
+        search.search(load())
+    return folder, said.getvalue()
+
+
 @cache
 def params_text() -> str:
     """Return the project's own params.yaml, made tiny, with most of its comments."""
@@ -380,12 +394,15 @@ def left_in(folder: Path) -> set[str]:
 
 
 def test_a_search_from_start_to_apply(
-    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    searched: tuple[Path, str],
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No test part lies there at all: whoever opened it would fail."""
-    before = (tiny / "params.yaml").read_bytes()
-    search.search(load())
-    said = capsys.readouterr().out
+    tiny, said = project, searched[1]
+    shutil.copytree(searched[0], tiny, dirs_exist_ok=True)
+    before = params_text().encode()
     assert (tiny / "params.yaml").read_bytes() == before
     assert left_in(tiny) <= {"lock", "holder.json"}  # no checkpoint, no held file
     folder = study(tiny)
@@ -551,14 +568,13 @@ def start_search(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.e2e
-def test_a_killed_search_goes_on_and_proposes_the_same(tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_and_proposes_the_same(
+    searched: tuple[Path, str], tmp_path: Path
+) -> None:
     """Killed within its second trial, it ends with the trials of one that was not."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    fill(whole)
-    shutil.copytree(whole, killed)
-    said = start_search(whole).communicate(timeout=300)[0]
-    assert "Proposed for params.yaml" in said, said
-
+    whole, killed = searched[0], tmp_path / "killed"
+    assert "Proposed for params.yaml" in searched[1]
+    fill(killed)
     process = start_search(killed)
     assert process.stdout is not None
     for line in process.stdout:
