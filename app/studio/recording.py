@@ -266,36 +266,36 @@ def pushed(repository: Repository) -> Problem | None:
 
 def unsent(ran: Ran) -> Problem:
     """Put what stopped a push into words; the commit is made and safe on this machine."""
-    if ran.code is None:
-        return Problem(
-            "git push",
-            _("no answer within {seconds} seconds", seconds=round(PUSH_MAY_TAKE)),
-            _("a server that answers"),
-            _("The record is safe on this machine; it is sent with the next one."),
-        )
+    later = _("The record is safe on this machine; it is sent with the next one.")
     found: Text = last_lines(ran)
-    fix: Text = _("The record is safe on this machine. Try git push in a terminal.")
+    fix = _("The record is safe on this machine. Try git push in a terminal.")
     told = ran.told.lower()
-    if any(sign in told for sign in ("non-fast-forward", "fetch first", "stale info")):
+
+    def says(*signs: str) -> bool:
+        return any(sign in told for sign in signs)
+
+    if ran.code is None:
+        found = _("no answer within {seconds} seconds", seconds=round(PUSH_MAY_TAKE))
+        return Problem("git push", found, _("a server that answers"), later)
+    if says("non-fast-forward", "fetch first", "stale info"):
         found = _("records of others that this machine has not got yet")
         fix = _(
             "The record is safe on this machine. Type git pull --rebase; if it names a file that "
             "both changed, choose what shall stay there, then git rebase --continue."
         )
-    elif any(sign in told for sign in ("authentication", "could not read username", "publickey",
-                                       "access denied", "403", "401")):  # fmt: skip
+    elif says("hook declined", "protected branch", "remote rejected"):
+        fix = _(
+            "The record is safe on this machine, but the server does not take it on this branch. "
+            "Ask whoever looks after the server which branch to use."
+        )
+    elif says("authentication", "could not read username", "publickey", "access denied",
+              "error: 401", "error: 403"):  # fmt: skip
         found = _("a server that does not know who sends")
         fix = _(
             "The record is safe on this machine. Log in to the server once with git push in a "
             "terminal, and let Git remember it."
         )
-    elif any(sign in told for sign in ("could not resolve", "unable to connect", "timed out",
-                                       "failed to connect", "network", "refused")):  # fmt: skip
-        found = _("no connection to the server")
-        fix = _("The record is safe on this machine; it is sent with the next one.")
-    elif any(sign in told for sign in ("hook declined", "protected branch", "remote rejected")):
-        fix = _(
-            "The record is safe on this machine, but the server does not take it on this branch. "
-            "Ask whoever looks after the server which branch to use."
-        )
+    elif says("could not resolve", "unable to connect", "timed out", "failed to connect",
+              "network", "connection refused"):  # fmt: skip
+        found, fix = _("no connection to the server"), later
     return Problem("git push", found, _("a branch that the server takes"), fix)

@@ -221,7 +221,7 @@ def parsed(porcelain: str, prefix: str = "") -> Standing:
     branch = upstream = None
     ahead = behind = 0
     changed: dict[str, str] = {}
-    for entry in porcelain.split("\0"):
+    for entry in porcelain.split("\0")[:-1]:  # after the last there is nothing, or one cut off
         kind, _space, rest = entry.partition(" ")
         if kind == "#":
             name, _space, value = rest.partition(" ")

@@ -314,4 +314,6 @@ def test_status_lines_of_git_are_read() -> None:
         1,
     )
     assert found.changed == {"with space.txt": ".M", "both.txt": "UU", "new.txt": "??"}
-    assert repository.parsed("# branch.head (detached)").branch is None
+    assert repository.parsed("# branch.head (detached)\0").branch is None
+    cut = repository.parsed("\0".join(lines)[:-4], "sub/")  # in the midst of the last name
+    assert set(cut.changed) == {"with space.txt", "both.txt"}

@@ -12,7 +12,8 @@ import pytest
 from app.studio import history, record_desk
 from app.studio.history import Switch
 from app.studio.project_files import Project
-from app.studio.recording import Recorded
+from app.studio.recording import Recorded, unsent
+from app.studio.repository import Ran
 from pipeline.i18n import _
 from tests.app.studio import in_git
 from tests.app.studio.in_git import (
@@ -181,6 +182,19 @@ def test_a_server_that_declines_is_explained(project: Project, server: Path) -> 
     done = save(project, 3, 5)
     assert done.problem is not None
     assert "which branch" in str(done.problem.fix)
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ("fatal: unable to access 'https://x/y/': The requested URL returned error: 403", "Log in"),
+        ("error: failed to push some refs to '/srv/a4031f.git'", "Try git push"),
+        ("remote: no network of yours\n ! [remote rejected] main -> main", "which branch"),
+        ("ssh: connect to host x port 22: Connection refused", "sent with the next"),
+    ],
+)
+def test_what_stopped_a_push_is_told_by_gits_own_words(told: str, word: str) -> None:
+    assert word in str(unsent(Ran(1, "", told)).fix)
 
 
 def test_a_branch_without_upstream_is_explained(project: Project) -> None:
