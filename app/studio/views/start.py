@@ -182,9 +182,9 @@ def draw_mapping(table: Table) -> Mapped:
                        _("Rows of one group stay on one side of the split: one customer, one "
                          "document."))  # fmt: skip
     with right:
-        label = column(_("Label"), names, guess.label, "start_label",
-                       _("What the model is to tell. Without one, records are labelled here "
-                         "first."))  # fmt: skip
+        label = column(
+            _("Label"), names, guess.label, "start_label", _("What the model is to tell.")
+        )
         created = column(_("Time"), names, guess.created_at, "start_time",
                          _("When the text came about, as ISO 8601."))  # fmt: skip
     used = {text, label, group, created}
@@ -271,8 +271,8 @@ def draw_found(found: Checked) -> None:
     if found.labels:
         shown = [f"{label} ({number(count)})" for label, count in found.labels]
         more = ", …" if len(shown) > LABELS_SHOWN else ""
-        text = _("Labels found: {labels}", labels=", ".join(shown[:LABELS_SHOWN]) + more)
-        st.markdown(say(text))
+        names = ", ".join(shown[:LABELS_SHOWN]) + more
+        st.markdown(say(_("Labels found: {labels}", labels=names)))
     if not found.odd:
         st.success(say(_("No problem was found.")), icon=":material/check_circle:")
     for one in sorted(found.odd, key=lambda odd: not odd.stops):

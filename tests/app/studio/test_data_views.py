@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -112,7 +113,18 @@ def test_collect_names_sources_and_their_terms(made: Project) -> None:
     assert "Records by label" in [one.value for one in page.subheader], "there is one source only"
 
 
-def test_a_missing_source_is_told() -> None:
+@LANGUAGES
+def test_a_missing_source_is_told(here: Project, language: str) -> None:
+    report = json.loads(here.report("collect").read_text(encoding="utf-8"))
+    report["sources"].append(report["sources"][0] | {"name": "feed", "missing": "no answer"})
+    here.report("collect").write_text(json.dumps(report), encoding="utf-8")
+    page = open_page("collect", here, language)
+    (told,) = page.warning
+    assert "feed" in told.value
+    assert "no answer" in told.value
+
+
+def test_kinds_leave_out_columns_that_are_the_same_everywhere() -> None:
     groups = {"by": ["source", "label"], "counts": [["a", "x", 3], ["a", None, 2]], "others": 0}
     assert kinds_of(groups) == {"x": 3, "–": 2}
     groups = {"by": ["source"], "counts": [["a", 5]], "others": 0}

@@ -285,7 +285,8 @@ def test_chinese_texts_take_a_model_that_reads_them(here: Project, kind: str) ->
     begun(here, table(rows, "text", "label"), STATED, mapped)
     params = load(here.params)
     assert (params.init.method, params.train.baselines.analyzer) == ("scratch", "char_wb")
-    assert params.train.metric in ("r2" if kind == "regression" else "macro_f1", "micro_f1")
+    metrics = {"single_label": "macro_f1", "multi_label": "micro_f1", "regression": "r2"}
+    assert params.train.metric == metrics[kind]
 
 
 def test_a_project_without_terms_is_refused_and_leaves_nothing(here: Project) -> None:
@@ -299,7 +300,7 @@ def test_a_project_without_terms_is_refused_and_leaves_nothing(here: Project) ->
     ("name", "expected"),
     [
         ("Äpfel & Birnen 2026", "apfel-birnen-2026"), ("../../etc/passwd", "etc-passwd"),
-        ("中文", "upload"), ("", "upload"), ("-x-" * 30, "x-x-x-x-x-x-x-x"[:15]),
+        ("中文", "upload"), ("", "upload"), ("-x-" * 30, "x-x-x-x-x-x-x-x"),
         ("$(rm -rf /)", "rm-rf"), ("a\x00b\nc", "a-b-c"),
     ],
 )  # fmt: skip
