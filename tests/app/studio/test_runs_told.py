@@ -31,14 +31,14 @@ from tests.helpers import ROOT
 
 @pytest.mark.e2e
 def test_a_failed_stage_is_explained_in_both_languages_and_mended(tmp_path: Path) -> None:
-    """The pipeline's own code, its first two stages."""
+    """The pipeline's own code, its first stage."""
     whole = Whole.create(tmp_path / "project", rows=120)
     table = whole.folder / "data/raw/requests.csv"
     content = table.read_text(encoding="utf-8")
     table.write_text(content.replace("request,kind", "question,kind", 1), encoding="utf-8")
     project = Project(whole.folder.resolve())
     with small.swept(project):
-        failed = small.over(starting.start(project, ["clean"], device="cpu"), 120.0)
+        failed = small.over(starting.start(project, ["collect"], device="cpu"), 120.0)
         assert failed.state == "failed"
         found = diagnosing.explain(failed)
         assert found is not None
@@ -50,11 +50,11 @@ def test_a_failed_stage_is_explained_in_both_languages_and_mended(tmp_path: Path
                 assert str(said.render(language) if hasattr(said, "render") else said) in page
         assert problem.render("en") != problem.render("zh")
         table.write_text(content, encoding="utf-8")
-        done = small.over(starting.start(project, ["clean"], device="cpu"), 240.0)
+        done = small.over(starting.start(project, ["collect"], device="cpu"), 240.0)
         assert done.state == "done", done.log.read_text()
         states = following.stages(done)
-        assert (states["collect"], states["clean"], states["label"]) == ("done", "done", "waiting")
-        assert (project.root / "data/clean/report.json").exists()
+        assert (states["collect"], states["clean"]) == ("done", "waiting")
+        assert (project.root / "data/collect/report.json").exists()
 
 
 def failed_by(error: MofangError, folder: Path, monkeypatch: pytest.MonkeyPatch) -> records.Run:
