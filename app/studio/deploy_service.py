@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -45,8 +46,18 @@ def draw_service(project: Project) -> None:
             draw_buttons(project, found)
         draw_facts(found)
         if found.state == "failed" or found.restarts:
-            with st.expander(say(_("Last lines of its log")), expanded=found.state == "failed"):
-                st.code("\n".join(serving.log(project)) or "–", language=None)
+            drawing.folded(
+                _("Last lines of its log"),
+                partial(draw_log, project),
+                key=f"deploy_log_{found.state}",
+                icon="terminal",
+                unfolded=found.state == "failed",
+            )
+
+
+def draw_log(project: Project) -> None:
+    """Draw what the service printed last."""
+    st.code("\n".join(serving.log(project)) or "–", language=None)
 
 
 def draw_buttons(project: Project, found: Service) -> None:

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from app.studio import keeper, roles, stamps
 from app.studio.project_files import Project
+from app.studio.runs import logbook
 from app.studio.runs.processes import alive
 from app.studio.runs.records import Process
 from pipeline import params
@@ -42,7 +43,7 @@ PROBE, ANSWER = 0.5, 30.0  # seconds that a question about health, or to the mod
 STARTED = 30.0  # seconds until the keeper must have said that it keeps
 STOPPED = 9.0  # seconds that a page waits for the end
 FULL = 10_000_000  # bytes of the log; the next start moves it aside
-TAIL = 64_000  # bytes of the log's end that are looked at
+LINES = 30  # of the log's end
 LARGEST = 4_000_000  # bytes of an answer
 
 
@@ -295,15 +296,9 @@ def sections(project: Project) -> str | None:
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
-def log(project: Project, lines: int = 30) -> list[str]:
+def log(project: Project) -> list[str]:
     """Return the last lines that the service printed."""
-    try:
-        with (project.root / keeper.LOG).open("rb") as source:
-            source.seek(max(0, source.seek(0, os.SEEK_END) - TAIL))
-            text = source.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return text.splitlines()[-lines:]
+    return logbook.tail(project.root / keeper.LOG, LINES)
 
 
 def probe(host: str, port: int, language: str) -> dict[str, Any] | None:
