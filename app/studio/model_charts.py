@@ -8,16 +8,16 @@ reach Vega's little language; what people wrote stands in values only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import altair as alt
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from app.studio.chart_specs import Chart, kept
 from app.studio.charts import BLUE, FRAME, LABEL, ORANGE
 from app.studio.speech import number, plain
 from pipeline.errors import Text
 from pipeline.i18n import _
+
+if TYPE_CHECKING:
+    import altair as alt
 
 CELL = "cell"  # the selection of the confusion table
 LINE, EDGE = 36, 96  # pixels of a line with a number above it, and around them
@@ -43,6 +43,9 @@ def intervals(
     :param value: key of the value; ``low`` and ``high`` are the ends, which may be None.
     :param noted: key of a flag; such lines are hollow and make no claim.
     """
+    import altair as alt
+    import pandas as pd
+
     lines = pd.DataFrame(
         {
             "name": [plain(row[name]) for row in rows],
@@ -79,6 +82,9 @@ def confusion(cells: Sequence[Row], *, selects: bool = True) -> Chart:
 
     :param cells: as ``model_examples.cells`` returns them.
     """
+    import altair as alt
+    import pandas as pd
+
     lines = pd.DataFrame(
         [
             {
@@ -122,6 +128,9 @@ def confusion(cells: Sequence[Row], *, selects: bool = True) -> Chart:
 @kept
 def words(found: Sequence[Sequence[Any]]) -> Chart:
     """Return how much each word of a text spoke for the answer, or against it, in their order."""
+    import altair as alt
+    import pandas as pd
+
     rows = [
         {"name": f"{at}  {word}", "word": str(word), "weight": float(weight)}
         for at, (word, weight) in enumerate(found, 1)  # a word may come twice
@@ -167,6 +176,8 @@ TIPS: dict[str, tuple[Text, str]] = {
 
 def tips(*fields: str) -> list[alt.Tooltip]:
     """Return what stands beside the pointer."""
+    import altair as alt
+
     made = []
     for name in fields:
         title, kind = TIPS[name]

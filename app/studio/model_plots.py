@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import altair as alt
-import pandas as pd
-
 from app.studio.chart_specs import Chart, kept
 from app.studio.charts import BLUE, GREEN, GREY, LABEL, ORANGE, RED
 from app.studio.model_charts import Row, tips
@@ -22,6 +19,9 @@ from pipeline.i18n import _
 @kept
 def reliability(points: Sequence[Row]) -> Chart:
     """Return how often answers of a confidence were right; on the line they mean what they say."""
+    import altair as alt
+    import pandas as pd
+
     lines = pd.DataFrame(
         [
             {
@@ -57,6 +57,9 @@ def reliability(points: Sequence[Row]) -> Chart:
 @kept
 def learning_curve(points: Sequence[Row], doubled: float | None, title: Text) -> Chart:
     """Return the figure by number of training records, and what twice as many would bring."""
+    import altair as alt
+    import pandas as pd
+
     lines = pd.DataFrame([{key: one[key] for key in ("records", "mean", "low", "high")}
                           for one in points])  # fmt: skip
     across = alt.X(
@@ -108,6 +111,9 @@ def pareto(
     :param price: key of the price.
     :param titles: of the price and of the quality.
     """
+    import altair as alt
+    import pandas as pd
+
     words = {key: plain(text) for key, text, _colour, _form in STATES}
     lines = pd.DataFrame(
         [
@@ -157,6 +163,9 @@ def pareto(
 @kept
 def trials(rows: Sequence[Row], title: Text) -> Chart:
     """Return the figure of each trial as a point, and the best until then as a line."""
+    import altair as alt
+    import pandas as pd
+
     lines = pd.DataFrame(list(rows), columns=["trial", "value", "best"])
     across = alt.X("trial:Q", title=plain(_("trial")), axis=alt.Axis(tickMinStep=1, format="d"))
     scale = alt.Scale(zero=False)
