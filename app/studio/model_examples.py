@@ -77,15 +77,13 @@ def cells(report: Report, label: str | None = None) -> list[Row]:
     return rows
 
 
-def wrong_answers(folder: Path, limit: int | None = None) -> Iterator[Row]:
+def wrong_answers(folder: Path) -> Iterator[Row]:
     """Yield the rows of ``errors.csv``, the surest first, without their guards."""
     path = folder / ERRORS
     if not path.is_file():
         return
     with path.open(encoding="utf-8", newline="") as source:
-        for at, row in enumerate(csv.DictReader(source)):
-            if limit is not None and at >= limit:
-                return
+        for row in csv.DictReader(source):
             yield measured({name: unguard(cell or "") for name, cell in row.items() if name})
 
 
@@ -104,8 +102,9 @@ def examples(
     :param read: returns the record at a place of the test part, None where there is none.
     """
     if report["task"] == REGRESSION or cell.right:
-        known = {str(row["id"]): row for row in wrong_answers(folder)}
         found = placed(folder, report, cell, read, limit)
+        ids = {str(one["id"]) for one in found}
+        known = {row["id"]: row for row in wrong_answers(folder) if row["id"] in ids}
         return [known.get(str(one["id"]), one) for one in found]
     rows = (row for row in wrong_answers(folder) if belongs(row, report["task"], cell))
     return [row for _at, row in zip(range(limit), rows, strict=False)]

@@ -13,13 +13,13 @@ from pipeline.errors import Text
 from pipeline.evaluation import fairness, gates, naming, sections
 from pipeline.i18n import _
 from pipeline.steps.targets import MULTI, REGRESSION
+from pipeline.tasks.base import SMALLER_IS_BETTER
 
 Report = Mapping[str, Any]
 Row = dict[str, Any]
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
-SMALLER_IS_BETTER = ("brier", "ece", "hamming_loss", "loss", "mae", "mse", "rmse")
 RATIO = "demographic_parity_ratio"
 HEADLINES = 4  # figures that stand large on top of a page
 SHORT: dict[str, Text] = {  # names for a small place
