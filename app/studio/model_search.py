@@ -66,13 +66,8 @@ def draw_start(project: Project, run: Run | None) -> None:
     pressed = layout.button(_("Start the search"), roles.START_RUN, key="search_start",
                             icon=":material/search:", why_not=why_not)  # fmt: skip
     st.code(" ".join(command), language="shell")
-    if pressed and drawing.acted(partial(begin, project, command)):
+    if pressed and drawing.acted(partial(starting.start, project, command=command)):
         st.rerun()
-
-
-def begin(project: Project, command: Sequence[str]) -> None:
-    """Start a search as a run."""
-    starting.start(project, command=command)
 
 
 def draw_running(project: Project) -> None:
@@ -94,18 +89,13 @@ def draw_running(project: Project) -> None:
     if layout.button(_("Stop the search"), roles.STOP_RUN, key="search_stop",
                      icon=":material/stop_circle:"):  # fmt: skip
         with st.spinner(say(_("Stopping; trials that ended are kept …"))):
-            stopped = drawing.acted(partial(stop, run))
+            stopped = drawing.acted(partial(stopping.stop, run))
         if stopped:
             st.rerun()
     rows = search_running.told(following.tail(run, search_running.LINES))
     metric = metric_of(rows)
     greater = not model_reading.smaller_is_better(metric)
     draw_trials(rows, metric, greater=greater, key="search_now")
-
-
-def stop(run: Run) -> None:
-    """Stop a search; it can go on later."""
-    stopping.stop(run)
 
 
 def ended(project: Project) -> None:

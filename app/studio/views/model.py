@@ -189,14 +189,9 @@ def values(project: Project, one: Mapping[str, Any]) -> None:
     drawing.table(rows, columns, key="model_values", title=_("What would change in params.yaml"))
     if layout.button(_("Use these values"), roles.EDIT_PARAMS, key="model_use",
                      icon=":material/save:", kind="primary"):  # fmt: skip
-        used = partial(save, project, changes, now.sha256)
+        used = partial(saving.save, changes, now.sha256, project)
         if drawing.acted(used, _("Saved in params.yaml.")):
             st.rerun()
-
-
-def save(project: Project, changes: Mapping[str, Any], seen: str) -> None:
-    """Save the proposed values."""
-    saving.save(changes, seen, project)
 
 
 def start(project: Project) -> None:

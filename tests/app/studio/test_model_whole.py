@@ -12,7 +12,7 @@ from app.studio import model_plan, model_search, search_running
 from app.studio.forms import present
 from app.studio.project_files import Project
 from app.studio.roles import Role, User, acting_as
-from app.studio.runs import following, starting
+from app.studio.runs import following, starting, stopping
 from pipeline.i18n import translate
 from tests.app.studio import small_project as small
 from tests.app.studio.pages import open_page, shown
@@ -61,7 +61,7 @@ def test_a_real_search_is_stopped_goes_on_and_is_applied(prepared: Project) -> N
     project = prepared
     os.chdir(project.root)
     with acting_as(ADA):
-        model_search.begin(project, search_running.command(fresh=True))
+        starting.start(project, command=search_running.command(fresh=True))
         run = following.current(project)
         assert run is not None
         assert search_running.is_search(run)
@@ -70,12 +70,12 @@ def test_a_real_search_is_stopped_goes_on_and_is_applied(prepared: Project) -> N
         page.session_state["train_tabs"] = "Search"
         page.run()
         assert page.button(key="search_stop")
-        model_search.stop(run)
+        stopping.stop(run)
         stopped = small.over(run)
         assert stopped.state == "stopped"
         first = search_running.told(following.tail(stopped, 400))
         assert len(first) < TRIALS
-        model_search.begin(project, search_running.command())
+        starting.start(project, command=search_running.command())
         again = following.latest(project)
         assert again is not None
         done = small.over(again, 240.0)
