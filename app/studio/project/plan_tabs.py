@@ -29,6 +29,8 @@ from app.studio.speech import language, literal, number, percent
 from pipeline.i18n import Message, _
 
 GRAVEST = 6
+TASKS = {"name": 165, "phase": 115, "days": 72, "days_most": 130, "after": 110, "owner": 95,
+         "done": 125, "start": 130}  # fmt: skip
 REGISTER = {"name": 190, "kind": 120, "likelihood": 110, "impact": 95, "owner": 85,
             "measure": 215, "answer": 180, "sign": 260}  # fmt: skip
 
@@ -50,9 +52,7 @@ def when(page: Page) -> None:
     if not plan.tasks:
         st.caption(say(_("None yet. Begin with the usual phases, and change what is different.")))
         rows_button(tasks, _("Fill in the usual phases"), lambda: schedule.usual(plain))
-    table_form(
-        tasks, widths={"name": 240, "phase": 190, "days": 75, "days_most": 135, "after": 200}
-    )
+    table_form(tasks, widths=TASKS)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader(say(_("Milestones")), anchor=False)

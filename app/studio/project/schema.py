@@ -212,11 +212,11 @@ class Task(Part):
     after: Line = field(
         _("Waits for"), _("Tasks that must end before, separated by commas."), ""
     )  # fmt: skip
+    owner: Name = field(_("Owner"), _("Who answers for it."), "")
+    done: Share = field(_("Progress"), _("How far it is."), 0, unit=_("%"))
     start: date | None = field(
         _("Not before"), _("Empty: as soon as the tasks before it end."), None
     )
-    owner: Name = field(_("Owner"), _("Who answers for it."), "")
-    done: Share = field(_("Progress"), _("How far it is."), 0, unit=_("%"))
 
 
 class Milestone(Part):
