@@ -108,7 +108,7 @@ def median_of(rows: Sequence[Mapping[str, Any]], *way: str) -> float:
     values: list[Any] = list(rows)
     for name in way:
         values = [one[name] for one in values]
-    return median(values)
+    return float(median(values))
 
 
 def goals(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
