@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, Literal, ParamSpec
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -182,13 +183,28 @@ def navigation(user: User) -> Page:
         partial(draw, BY_NAME[HOME]), title=known[HOME].title, url_path=ROOT, default=True
     )
     # Streamlit's own links would stand above all else in the sidebar, and fill a small screen.
-    page = st.navigation([root, *known.values()], position="hidden")
+    page = st.navigation([root, *known.values(), *lost(known)], position="hidden")
     if page is root:
         known[HOME] = root  # so that the link to it is the one that stands out
     st.session_state[PAGES] = {
         name: one for name, one in known.items() if roles.allows(user, BY_NAME[name].action)
     }
     return page
+
+
+def lost(known: Collection[str]) -> list[Page]:
+    """Return a page for an address that has none: Streamlit's own word on it is English only."""
+    asked = urlsplit(st.context.url or "").path.strip("/")
+    if not asked or "/" in asked or asked in (*known, ROOT):
+        return []
+    return [st.Page(draw_lost, title=plain(_("No such page")), url_path=asked)]
+
+
+def draw_lost() -> None:
+    """Say that an address is no page."""
+    st.title(say(_("No such page")), anchor=False)
+    st.info(say(_("The address has no page. The links at the side lead to all there are.")))
+    link(HOME)
 
 
 def draw_links() -> None:

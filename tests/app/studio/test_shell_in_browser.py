@@ -85,6 +85,15 @@ def test_everything_beside_a_page_is_seen_without_scrolling(
         assert clipped <= 1, text
     for text, behind, seen in reader.page.evaluate(CAPTIONS):
         assert contrast(text, behind, seen) >= AA
+    reader.page.goto(f"{studio.address}/no-such-page", wait_until="commit")
+    reader.settle()
+    said = "No such page" if language == "en-US" else "\u6ca1\u6709\u8fd9\u4e2a\u9875\u9762"
+    for _again in range(2):
+        assert reader.says(said)
+        assert not reader.page.get_by_role("dialog").count()
+        reader.page.keyboard.press("r")
+        reader.sleep(1.0)
+        reader.settle()
     reader.go("collect")
     assert reader.page.title() == ("Collect" if language == "en-US" else "\u91c7\u96c6")
     foreign = [one for one in asked if not one.startswith((studio.address, "data:", "blob:"))]
