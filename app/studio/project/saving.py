@@ -26,7 +26,7 @@ from pipeline.errors import BusyError, ParamsError, Problem, Text
 from pipeline.i18n import _
 from pipeline.params import decode, find, parse, phrases, shown
 
-FILE = "project.yaml"
+FILE = str(history.PLAN)
 LOCK = ".project.lock"
 HEADER = """# What the project is for, what it needs, who does what when, and what can go wrong.
 # People's own: no stage reads it. Write here or in the studio, page "Requirements and plan".
