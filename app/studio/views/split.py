@@ -89,9 +89,9 @@ def balance(project: Project) -> None:
     if report["time"]:
         times(report["time"])
     if report["dropped"]:
-        lost = [f"{say(REASONS.get(name, name))} {number(count)}"
+        lost = [f"{plain(REASONS.get(name, name))} {number(count)}"
                 for name, count in report["dropped"].items()]  # fmt: skip
-        st.caption(say(_("Dropped here")) + ": " + " · ".join(lost))
+        st.caption(say(_("Dropped here: {counts}", counts=" · ".join(lost))))
     if report["numbers"]:
         numbers(report["numbers"])
     else:
