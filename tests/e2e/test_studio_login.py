@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from tests.helpers import ROOT
 pytestmark = [pytest.mark.e2e, needs_browser]
 NAME = "studio.localhost"  # a browser finds it on this machine
 WAITING = 30.0  # seconds for a page of the provider
-PEOPLE = {
+PEOPLE: Mapping[str, Mapping[str, object]] = {
     "ada": {"email": "ada@example.org", "email_verified": True},
     "lin": {"email": "lin@example.org"},
     "eve": {"email": "eve@example.org", "email_verified": True},
