@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Mapping
 
 import streamlit as st
@@ -42,6 +44,19 @@ def main() -> None:
     st.set_page_config(page_icon=ICON, layout="wide")
     with layout.explained():
         draw(Project.here())
+    fetch_libraries()
+
+
+@functools.cache
+def fetch_libraries() -> None:
+    """Import what draws tables and charts, beside the first page: no later one waits for it."""
+    threading.Thread(target=import_libraries, name="libraries", daemon=True).start()
+
+
+def import_libraries() -> None:
+    """Import what takes a second."""
+    import altair  # noqa: F401
+    import pandas  # noqa: F401
 
 
 def draw(project: Project) -> None:
