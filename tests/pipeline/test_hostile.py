@@ -21,13 +21,13 @@ from pipeline import artifacts
 from pipeline.collect import collect
 from pipeline.errors import SourceError
 from tests.helpers import ROOT, changed, report, rows
-from tests.pipeline.hostile import CASES, GOOD, MORE, Case, growth_during
+from tests.pipeline.hostile import CASES, ENDLESS, GOOD, MORE, STUCK, Case, growth_during
 from tests.pipeline.test_collect import put, source
 
-ALL = CASES | MORE
+ALL = CASES | MORE | ENDLESS
 LIMITS = {"memory": 1024, "seconds": 20, "size": 50}
+SHORT = LIMITS | {"seconds": 8}
 MEMORY_GROWTH = 300 << 20  # bytes
-STUCK = {"pattern": "(?P<text>(a+)+b)", "unmatched": "skip"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         missing: dict[str, str] = {}
         stray: set[Path] = set()
         grown = 0
-        for cases in (CASES, MORE):
+        for cases, limits in ((CASES, LIMITS), (MORE, LIMITS), (ENDLESS, SHORT)):
             sources = [hostile(name, case) for name, case in cases.items()]
             before = files(folder.parent)
             sources.append(source("good.csv", name="good"))
-            wanted = changed({"collect.sources": sources, "collect.limits": LIMITS})
+            wanted = changed({"collect.sources": sources, "collect.limits": limits})
             grown = max(grown, growth_during(partial(collect, wanted)))
             entries = report(artifacts.COLLECT)["sources"]
             missing |= {one["name"]: one.get("missing", "") for one in entries[:-1]}
