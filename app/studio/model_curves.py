@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from app.studio.runs.curves import thinned
+
 STEPS, EPOCHS = "steps.csv", "epochs.csv"
 TRAIN, VALIDATION = "train/", "validation/"
 POINTS = 400  # of a curve that are drawn: a screen has not many more places for them
@@ -38,7 +40,7 @@ def table(path: Path) -> Curves:
                 value = number(cell)
                 if step is not None and value is not None and name not in NOT_DRAWN:
                     made.setdefault(name, []).append((step, value))
-    return {name: thinned(points) for name, points in made.items()}
+    return made
 
 
 def number(cell: str | None) -> float | None:
@@ -50,24 +52,16 @@ def number(cell: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def thinned(points: Points, most: int = POINTS) -> Points:
-    """Return at most so many points, the last among them."""
-    if len(points) <= most:
-        return points
-    every = -(-len(points) // (most - 1))
-    return [*points[:-1:every], points[-1]]
-
-
 def losses(curves: Mapping[str, Iterable[tuple[float, float]]]) -> Curves:
     """Return the two curves that stand in one chart: the loss of both parts."""
     names = (f"{TRAIN}loss", f"{VALIDATION}loss")
-    return {name: thinned(list(curves[name])) for name in names if name in curves}
+    return {name: thinned(list(curves[name]), POINTS) for name in names if name in curves}
 
 
 def figures(curves: Mapping[str, Iterable[tuple[float, float]]]) -> Curves:
     """Return the figures of the validation part, by their own names."""
     return {
-        name.removeprefix(VALIDATION): thinned(list(points))
+        name.removeprefix(VALIDATION): thinned(list(points), POINTS)
         for name, points in curves.items()
         if name.startswith(VALIDATION) and name != f"{VALIDATION}loss"
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from app.studio.runs import records
 from app.studio.runs.growing import Growing
@@ -12,6 +13,7 @@ from app.studio.runs.records import CURVES, Run
 from app.studio.stamps import parsed
 
 Points = list[tuple[int, float]]
+Point = TypeVar("Point", bound=tuple[float, float])
 SHOWN = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
@@ -102,7 +104,7 @@ def finite(points: Points) -> Points:
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
-def thinned(points: Points, most: int = MOST) -> Points:
+def thinned(points: list[Point], most: int = MOST) -> list[Point]:
     """Return at most so many points as can be seen: of each stretch the lowest and the highest.
 
     A peak stays to be seen so; the first and the last point stay too.
@@ -117,6 +119,6 @@ def thinned(points: Points, most: int = MOST) -> Points:
     return sorted(kept)
 
 
-def height(point: tuple[int, float]) -> float:
+def height(point: tuple[float, float]) -> float:
     """Return the value of a point."""
     return point[1]

@@ -222,14 +222,6 @@ def test_cells_that_hold_no_number_are_left_out(tmp_path: Path) -> None:
     assert model_curves.finished(tmp_path) == {"train/loss": [(2.0, 0.5)], "train/a": [(3.0, 2.0)]}
 
 
-@given(st.lists(st.tuples(st.floats(), st.floats()), max_size=60), st.integers(2, 20))
-def test_a_thinned_curve_keeps_its_ends_and_is_short(points: Any, most: int) -> None:
-    found = model_curves.thinned(points, most)
-    assert len(found) <= max(most, 0)
-    assert found[:1] == points[:1]
-    assert found[-1:] == points[-1:]
-
-
 # Variants
 
 
