@@ -12,7 +12,7 @@ from app.studio import layout, roles, run_words
 from app.studio import model_drawing as drawing
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
-from app.studio.runs import comparing, following, restoring
+from app.studio.runs import comparing, figures, following, restoring
 from app.studio.runs.comparing import Comparison, Figure, Row
 from app.studio.runs.records import Run
 from app.studio.speech import date, duration, language, literal, number, plain, say
@@ -81,7 +81,7 @@ def listed(project: Project, limit: int, offset: int, state: tuple[Any, ...]) ->
 
 def shown(row: Row) -> dict[str, Any]:
     """Return a row as the list shows it."""
-    best = run_words.headline(row.metrics)
+    best = figures.headline(row.metrics)
     state = f"{run_words.SIGNS[row.state]} {plain(run_words.STATES[row.state])}"
     return {
         "began": date(row.began),

@@ -5,7 +5,6 @@ Everything is read from disk each time, so that every browser sees the same at a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -40,7 +39,6 @@ from app.studio.speech import (
     say,
     size,
 )
-from pipeline.errors import Text
 from pipeline.evaluation import naming
 from pipeline.i18n import _
 
@@ -49,10 +47,6 @@ SEEN = "runs_seen"  # in the session: which run in which state the page was draw
 LINES, SHORT, TALL = 200, 10, 320  # of the log; those that need no box; pixels of the box
 POINTS = 120  # of a curve that is drawn anew every two seconds
 FIELDS = 8  # edits that are named one by one
-CURVES: Mapping[str, Text] = {
-    "train/loss": _("training part"),
-    "validation/loss": _("validation part"),
-}
 
 
 def draw(project: Project) -> None:
@@ -175,7 +169,7 @@ def draw_curves(run: Run) -> None:
     found = following.curves(run)
     losses = {
         plain(title): curve_files.thinned(found[name], POINTS)
-        for name, title in CURVES.items()
+        for name, title in run_words.CURVES.items()
         if found.get(name)
     }
     if not losses:

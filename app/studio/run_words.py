@@ -29,6 +29,10 @@ ICONS: Mapping[str, str] = {
     "stopped": ":material/stop_circle:",
 }
 SIGNS: Mapping[str, str] = {"running": "▶", "done": "✓", "failed": "✗", "stopped": "■"}
+CURVES: Mapping[str, Text] = {
+    "train/loss": _("training part"),
+    "validation/loss": _("validation part"),
+}
 DEVICES: Mapping[str, Message] = {"auto": _("automatic"), "cpu": _("processor")}
 PIECES: Mapping[str, Message] = {
     "train": _("training"),
@@ -71,7 +75,7 @@ def figure(name: str) -> Text:
 
 def name(row: Row) -> str:
     """Return a run's name for people: when, by whom, how it ended."""
-    best = headline(row.metrics)
+    best = figures.headline(row.metrics)
     told = f" · {plain(naming.figure(best[0].partition('.')[2]))} {number(best[1])}" if best else ""
     state = f"{SIGNS[row.state]} {plain(STATES[row.state])}"
     origin = state if row.origin == "run" else f"Git {row.id[:7]}"
@@ -80,7 +84,8 @@ def name(row: Row) -> str:
 
 def result(run: Run) -> str:
     """Return the figure that a run is known by; empty where it has none."""
-    best = figures.headline(records.read_json(run.folder / METRICS) or {})
+    kept = records.read_json(run.folder / METRICS) or {}
+    best = figures.headline(kept.get("figures", {}))
     return f"{plain(figure(best[0]))} {number(best[1])}" if best else ""
 
 
@@ -109,8 +114,3 @@ def value(found: Any) -> str:
     if isinstance(found, list):
         return ", ".join(map(value, found))
     return f"{found:g}" if isinstance(found, float) else str(found)
-
-
-def headline(metrics: Mapping[str, float]) -> tuple[str, float] | None:
-    """Return the figure that stands for all of a run, with its value."""
-    return figures.headline({"figures": metrics})

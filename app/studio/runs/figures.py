@@ -74,11 +74,10 @@ def smaller_is_better(name: str, told: list[str]) -> bool | None:
     return own in told or bool(SMALLER.search(own))
 
 
-def headline(kept: Mapping[str, Any]) -> tuple[str, float] | None:
+def headline(found: Mapping[str, float]) -> tuple[str, float] | None:
     """Return the figure that a run is named by, of the test part if it came so far."""
-    found = kept.get("figures", {})
     for stage in ("test", "validate"):
         for name in FIRST:
             if f"{stage}.{name}" in found:
-                return f"{stage}.{name}", float(found[f"{stage}.{name}"])
+                return f"{stage}.{name}", found[f"{stage}.{name}"]
     return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from app.studio.project_files import Project
 from app.studio.runs import curves, figures, locks, logbook, records, workplace
 from app.studio.runs.records import CURVES, EXIT, KEPT, METRICS, STOP, Run, State
-from pipeline.artifacts import write_json
+from pipeline.artifacts import write_bytes, write_json
 from pipeline.errors import MofangError, Text
 from pipeline.i18n import Message, _
 
@@ -80,12 +79,12 @@ def keep(run: Run) -> None:
         return
     tree = workplace.tree_of(run.project)
     if (tree / "dvc.lock").exists():
-        shutil.copyfile(tree / "dvc.lock", run.folder / "dvc.lock")
+        write_bytes(run.folder / "dvc.lock", (tree / "dvc.lock").read_bytes())
     write_json(run.folder / METRICS, figures.of_folder(tree))
     for path in figures.FILES.values():
         if (tree / path).exists():
             (run.folder / KEPT / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(tree / path, run.folder / KEPT / path)
+            write_bytes(run.folder / KEPT / path, (tree / path).read_bytes())
     found = curves.live(run)
     if found:
         write_json(run.folder / CURVES, found)
@@ -118,7 +117,7 @@ def verdict(run: Run) -> Text:
     last = next((name for name, state in states.items() if state in ("failed", "running")), None)
     if run.state == "done":
         kept: Mapping[str, Any] = records.read_json(run.folder / METRICS) or {}
-        main = figures.headline(kept)
+        main = figures.headline(kept.get("figures", {}))
         if main:
             return _("done, {figure} {value}", figure=main[0], value=f"{main[1]:.4g}")
         return _("done")

@@ -8,7 +8,15 @@ from typing import Any
 
 import streamlit as st
 
-from app.studio import charts, layout, model_curves, model_reading, model_search, reading
+from app.studio import (
+    charts,
+    layout,
+    model_curves,
+    model_reading,
+    model_search,
+    reading,
+    run_words,
+)
 from app.studio import model_drawing as drawing
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
@@ -20,10 +28,6 @@ from pipeline.evaluation import naming
 from pipeline.i18n import _
 
 STAGE = "train"
-LOSSES: dict[str, Text] = {
-    "train/loss": _("training part"),
-    "validation/loss": _("validation part"),
-}
 
 
 def draw(project: Project) -> None:
@@ -126,7 +130,8 @@ def drawn(found: Mapping[str, Any], report: Mapping[str, Any] | None) -> None:
     with left:
         title = _("Loss: how wrong, less is better")
         st.markdown(f"**{say(title)}**")
-        named = {plain(LOSSES[name]): points for name, points in model_curves.losses(found).items()}
+        losses = model_curves.losses(found)
+        named = {plain(run_words.CURVES[name]): points for name, points in losses.items()}
         chart = charts.curves(named, _("step"), _("loss"), marks=mark)
         charts.show(chart, title, key="train_loss")
     with right:
