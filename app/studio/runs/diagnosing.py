@@ -20,7 +20,6 @@ from app.studio.runs.records import FAULT, Run
 from pipeline.errors import DataError, MofangError, Problem, Text, unpacked
 from pipeline.i18n import LANGUAGES, Message, _, translate
 
-LINES = 30
 KILLED = re.compile(r"exited with (-9|137)\b")
 NOISE = re.compile(r"> python|ERROR: failed|Running stage|Traceback|\s|$")
 TRAIN, INIT = "train", "init.max_tokens"
@@ -50,7 +49,6 @@ class Diagnosis:
     stage: str | None
     cause: Text
     hint: Text
-    lines: tuple[str, ...]  # the last ones of the log
     smaller: Mapping[str, Any] | None = None  # memory only: the next smaller setting, by path
     problems: tuple[Problem, ...] = ()  # what the stage itself said, in any language
 
@@ -79,22 +77,19 @@ def explain(run: Run) -> Diagnosis | None:
     """Return why a run failed or was stopped; None for one that works or is done."""
     if run.state in ("running", "done"):
         return None
-    lines = tuple(following.tail(run, LINES))
     stage = failed_stage(run)
     if run.state == "stopped":
         by = run.stopped_by or run.by
-        return Diagnosis(
-            "stopped", stage, _("{by} stopped the run.", by=by), HINTS["stopped"], lines
-        )
+        return Diagnosis("stopped", stage, _("{by} stopped the run.", by=by), HINTS["stopped"])
     said, error = of_stage(run, stage), fault(run)
     problems = tuple(error.problems) if error is not None else ()
     kind = kind_of(run, said, error)
     if kind == "memory":
         smaller = next_smaller(run, stage, problems)
         short = short_of_memory(stage)
-        return Diagnosis(kind, stage, short, advice(smaller), lines, smaller, problems)
+        return Diagnosis(kind, stage, short, advice(smaller), smaller, problems)
     cause = reason(run, kind, stage, said, problems)
-    return Diagnosis(kind, stage, cause, HINTS[kind], lines, None, problems)
+    return Diagnosis(kind, stage, cause, HINTS[kind], None, problems)
 
 
 def failed_stage(run: Run) -> str | None:

@@ -221,14 +221,15 @@ def durations(project: Project, before: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for one in records.ids(project)[:EARLIER]:
         if one < before:
-            found = dict(took(project.runs / one / records.LOG)) | found
+            log = stamp_of(project.runs / one / records.LOG)
+            found = (dict(took(log)) if log is not None else {}) | found
     return found
 
 
 @functools.lru_cache(maxsize=256)
-def took(log: Path) -> Mapping[str, float]:
-    """Return how long each stage of an earlier run took."""
-    return logbook.seconds(log)
+def took(log: Stamp) -> Mapping[str, float]:
+    """Return how long each stage of a run took, by its log as it is now."""
+    return logbook.seconds(Path(log.path))
 
 
 def curves(run: Run) -> dict[str, list[tuple[int, float]]]:

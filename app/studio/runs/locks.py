@@ -101,11 +101,15 @@ def is_stale(root: Path) -> bool:
     return entries is None or (bool(entries) and not holders(root))
 
 
-def clear_stale(project: Project) -> list[Path]:
+def clear_stale_as_asked(project: Project) -> list[Path]:
     """Move stale locks aside, in the project and in its runs' tree, and return where they lie now.
 
+    Needs the role for ``roles.CLEAR_LOCK``.
+
+    :raises RoleError: if the role is too small.
     :raises BusyError: if a run lives.
     """
+    roles.require(roles.CLEAR_LOCK, RWLOCK)
     project.runs.mkdir(parents=True, exist_ok=True)
     with records.held(project.runs / LOCK, PATIENCE) as handle:
         if handle is None:
@@ -116,18 +120,6 @@ def clear_stale(project: Project) -> list[Path]:
                 fix=_("Wait until it is over, or stop it."),
             )
         return clear(project)
-
-
-def clear_stale_as_asked(project: Project) -> list[Path]:
-    """Do what ``clear_stale`` does for somebody who asks for it.
-
-    Needs the role for ``roles.CLEAR_LOCK``.
-
-    :raises RoleError: if the role is too small.
-    :raises BusyError: if a run lives.
-    """
-    roles.require(roles.CLEAR_LOCK, RWLOCK)
-    return clear_stale(project)
 
 
 def clear(project: Project) -> list[Path]:
