@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import unpacked
 from pipeline.i18n import LANGUAGES, Message, _
 from pipeline.sources.merging import raw_batches
 
@@ -184,7 +185,11 @@ def sources(entries: Sequence[dict[str, Any]], language: str) -> str:
 
 def missing(entries: Sequence[dict[str, Any]], language: str) -> list[Message | str]:
     """Return the optional sources that failed, with their reasons."""
-    rows = [[one["name"], one["missing"]] for one in entries if "missing" in one]
+    rows = [
+        [one["name"], unpacked(one["missing"]).render(language)]
+        for one in entries
+        if "missing" in one
+    ]
     return [_("## Missing"), table([_("Source"), _("Reason")], rows, language)] if rows else []
 
 

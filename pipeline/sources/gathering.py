@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
-from pipeline.errors import Problem, SourceError
+from pipeline.errors import Problem, SourceError, packed, unpacked
 from pipeline.i18n import _
 from pipeline.progress import Progress
 from pipeline.records.writing import RecordWriter
@@ -64,7 +64,7 @@ def read_all(
             parts.append(part)
         except SourceError as error:
             problems += error.problems if source.required else []
-            entry = {"records": 0, "missing": error.render("en")}
+            entry = {"records": 0, "missing": packed(error)}
         entries.append(stated | entry)
         progress.advance(records=float(entry["records"]))
     if problems:
@@ -102,7 +102,10 @@ def read(
 
 def nothing_came(entries: Sequence[Entry]) -> SourceError:
     """Return the error for sources that gave no record at all."""
-    reasons = "; ".join(f"{entry['name']}: {entry.get('missing', '0')}" for entry in entries)
+    reasons = "; ".join(
+        f"{entry['name']}: {unpacked(entry['missing']) if 'missing' in entry else '0'}"
+        for entry in entries
+    )
     return SourceError.at(
         "params.yaml, collect.sources",
         found=_("no record ({reasons})", reasons=reasons),

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from pipeline import artifacts
 from pipeline.collect import collect
-from pipeline.errors import SourceError
+from pipeline.errors import SourceError, unpacked
 from pipeline.sources import package
 from pipeline.sources.gathering import OPENERS
 from tests.helpers import changed, folder_bytes, report, rows
@@ -350,8 +350,8 @@ def test_an_optional_source_that_fails_is_listed(project: Path) -> None:
     told = report(artifacts.COLLECT)
     assert told["records"] == 1
     assert [one["name"] for one in told["sources"]] == ["gone", "one", "bad"]
-    assert "data/raw/gone.csv: found no file" in told["sources"][0]["missing"]
-    assert "data/raw/bad.csv:3: found 1 cells" in told["sources"][2]["missing"]
+    assert "data/raw/gone.csv: found no file" in str(unpacked(told["sources"][0]["missing"]))
+    assert "data/raw/bad.csv:3: found 1 cells" in str(unpacked(told["sources"][2]["missing"]))
     assert "missing" not in told["sources"][1]
     assert told["sources"][0] | {"licence": "made here", "required": False} == told["sources"][0]
 
@@ -768,7 +768,7 @@ def test_an_optional_package_that_is_missing_is_listed(index: Index) -> None:
     put({"table.csv": "text,label\nhello,x\n"})
     gone = packed(b"", package="nothing==1.0", name="gone", required=False)
     assert pairs(gone, source("table.csv")) == [("hello", "x")]
-    missing = report(artifacts.COLLECT)["sources"][0]["missing"]
+    missing = str(unpacked(report(artifacts.COLLECT)["sources"][0]["missing"]))
     assert missing.startswith("nothing==1.0: found no such name and version")
 
 

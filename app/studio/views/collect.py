@@ -13,9 +13,9 @@ from app.studio import model_drawing as drawing
 from app.studio.data_drawing import Filter, Listing
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
-from app.studio.speech import DASH, date, day, number, percent, plain, say, size
+from app.studio.speech import DASH, date, day, language, number, percent, plain, say, size
 from pipeline import artifacts
-from pipeline.errors import Text
+from pipeline.errors import Text, unpacked
 from pipeline.i18n import _
 
 STAGE = "collect"
@@ -103,9 +103,8 @@ def sources(report: Mapping[str, Any]) -> None:
     st.subheader(say(_("Sources")), anchor=False)
     for one in report["sources"]:
         if "missing" in one:
-            text = _(
-                "The source {name} is missing: {reason}", name=one["name"], reason=one["missing"]
-            )
+            reason = unpacked(one["missing"]).render(language())
+            text = _("The source {name} is missing: {reason}", name=one["name"], reason=reason)
             st.warning(say(text), icon=":material/warning:")
     rows = [source_terms(one) for one in report["sources"]]
     st.table(rows, border="horizontal", hide_index=True, alt=plain(_("Sources")))

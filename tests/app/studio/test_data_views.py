@@ -17,7 +17,8 @@ from app.studio.project_files import Project
 from app.studio.roles import Role
 from app.studio.views.clean import waterfall
 from app.studio.views.collect import kinds_of
-from pipeline.i18n import translate
+from pipeline.errors import SourceError, packed
+from pipeline.i18n import _, translate
 from tests.app.studio import data_project
 from tests.app.studio.data_pages import TABS, tab
 from tests.app.studio.model_project import run
@@ -116,12 +117,13 @@ def test_collect_names_sources_and_their_terms(made: Project) -> None:
 @LANGUAGES
 def test_a_missing_source_is_told(here: Project, language: str) -> None:
     report = json.loads(here.report("collect").read_text(encoding="utf-8"))
-    report["sources"].append(report["sources"][0] | {"name": "feed", "missing": "no answer"})
+    none = SourceError.at("data/raw/feed.csv", found=_("no file"), allowed="", fix="")
+    report["sources"].append(report["sources"][0] | {"name": "feed", "missing": packed(none)})
     here.report("collect").write_text(json.dumps(report), encoding="utf-8")
     page = open_page("collect", here, language)
     (told,) = page.warning
     assert "feed" in told.value
-    assert "no answer" in told.value
+    assert _("no file").render(language) in told.value
 
 
 def test_kinds_leave_out_columns_that_are_the_same_everywhere() -> None:
