@@ -4,7 +4,7 @@ It has a session of its own, so that neither a closed browser nor a stopped stud
 knows stands in ``var/service.json``; the lock that it got is held by it and by the service, so that
 nobody starts a second one while either lives.
 
-A service that ends within ten seconds of its start would do so again: it is left alone, and its log
+A service that ends within thirty seconds of its start would do so again: it is left alone, and its log
 says why.
 """
 
@@ -26,7 +26,7 @@ from pipeline.artifacts import read_json, write_json
 
 RECORD, LOCK, LOG = Path("var/service.json"), Path("var/.service.lock"), Path("var/service.log")
 RUNNING, STOPPING, STOPPED, FAILED = "running", "stopping", "stopped", "failed"
-SOON = 10.0  # seconds; one that fell sooner is not started again
+SOON = 30.0  # seconds, a few to start even on a busy machine; one that fell sooner is left alone
 PATIENCE = 35.0  # seconds that it may take to end: it finishes what it was asked, at most 30
 FIRST, LONGEST = 1.0, 60.0  # seconds between a fall and the next start; doubled each time
 STEADY = 300.0  # seconds after which earlier falls are forgotten
