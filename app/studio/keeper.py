@@ -4,8 +4,8 @@ It has a session of its own, so that neither a closed browser nor a stopped stud
 knows stands in ``var/service.json``; the lock that it got is held by it and by the service, so that
 nobody starts a second one while either lives.
 
-A service that ends within thirty seconds of its start would do so again: it is left alone, and its log
-says why.
+A service that ends within thirty seconds of its start would do so again: it is left alone, and its
+log says why.
 """
 
 from __future__ import annotations
