@@ -52,7 +52,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
         if not log.exists():
             shutil.rmtree(folder, ignore_errors=True)
             with nursery() as variables:
-                made = Project.create(folder, **variables)
+                made = Project.create(folder)
+                made.variables |= variables
                 log.write_text(made.repro(), encoding="utf-8")
             made.commit()
     return Project(folder)

@@ -104,21 +104,19 @@ def params() -> dict[str, object]:
 class Project:
     """A copy of the repository with its own data, git and dvc."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder, self.variables = folder, variables
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.progress = folder / "progress.jsonl"
+        self.variables: dict[str, str] = {}  # that its programs run with, too
 
     @classmethod
-    def create(cls, folder: Path, rows: int = 360, **variables: str) -> Project:
-        """Copy what git would, and fill in data and params.
-
-        :param variables: that its programs run with.
-        """
+    def create(cls, folder: Path, rows: int = 360) -> Project:
+        """Copy what git would, and fill in data and params."""
         shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=NO_CACHE)
         for name in COPIED:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-        project = cls(folder, **variables)
+        project = cls(folder)
         with (folder / "data/raw/requests.csv").open("w", encoding="utf-8", newline="") as target:
             table = csv.DictWriter(target, ["request", "kind"])
             table.writeheader()
