@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.studio import layout, overview, preferences, roles
+from app.studio import layout, overview, preferences, roles, run_states
 from app.studio.__main__ import is_own
 from app.studio.project_files import Project
 from app.studio.roles import Role, User
@@ -24,18 +24,6 @@ SEEN = "seen_run"  # in the session: the run that the page was drawn with
 # count only where none is set before.
 ICON = """<svg viewBox="0 0 24 24" fill="none" stroke="#0b5cad" stroke-width="2">
 <path d="M12 2 21 7v10l-9 5-9-5V7zM3 7l9 5 9-5M12 12v10M7.5 4.5l9 5v10M16.5 4.5l-9 5v10"/></svg>"""
-ICONS = {
-    "running": ":material/progress_activity:",
-    "done": ":material/check_circle:",
-    "failed": ":material/error:",
-    "stopped": ":material/stop_circle:",
-}
-STATES = {
-    "running": _("Running"),
-    "done": _("Done"),
-    "failed": _("Failed"),
-    "stopped": _("Stopped"),
-}
 
 
 def main() -> None:
@@ -130,7 +118,8 @@ def draw_run(project: Project) -> None:
     if run is None:
         st.caption(f":material/radio_button_unchecked: {say(_('No run yet'))}")
         return
-    line = f"{ICONS[run.state]} **{say(STATES[run.state])}** · {literal(run.by)} · "
+    state = f"{run_states.ICONS[run.state]} **{say(run_states.STATES[run.state])}**"
+    line = f"{state} · {literal(run.by)} · "
     when = _("began {ago}", ago=ago(run.began))
     if not run.works:
         when = _("ended {ago}", ago=ago(run.ended))

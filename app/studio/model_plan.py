@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.studio import child, roles
+from app.studio.dotted import value_at
 from app.studio.project_files import Project
 from pipeline import artifacts
 from pipeline.errors import BusyError, ModelError, MofangError
@@ -149,12 +150,4 @@ def differing(values: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str
 
     :param content: the whole file, as plain values.
     """
-    return {path: value for path, value in values.items() if at(content, path) != value}
-
-
-def at(content: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a dotted path, None where there is none."""
-    place: Any = content
-    for step in path.split("."):
-        place = place.get(step) if isinstance(place, Mapping) else None
-    return place
+    return {path: value for path, value in values.items() if value_at(content, path) != value}

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.studio import charts, layout, model_plan, model_plots, model_reading, roles, search_running
 from app.studio import model_drawing as drawing
+from app.studio.dotted import value_at
 from app.studio.forms import present, saving
 from app.studio.forms.drawing import section_form
 from app.studio.model_drawing import Column
@@ -164,7 +165,7 @@ def draw_proposal(project: Project) -> None:
     metric = str(told["metric"])
     st.subheader(say(_("What the last search found")), anchor=False)
     now = present.read(project)
-    held = {field: model_plan.at(now.values, field) for field in found.changes}
+    held = {field: value_at(now.values, field) for field in found.changes}
     figure = naming.figure(metric)
     if told["best"] is None:
         st.info(say(_("No trial came to its end, so nothing is proposed.")))
@@ -215,7 +216,7 @@ def proposed(
 
 def apply(project: Project, found: Proposal, now: present.Present) -> None:
     """Save what a search proposes, if ``params.yaml`` is still what it was compared with."""
-    held = {field: model_plan.at(now.values, field) for field in found.changes}
+    held = {field: value_at(now.values, field) for field in found.changes}
     search_running.refuse_changed(found, held)
     changes = {field: one["new"] for field, one in found.changes.items()}
     saving.save(changes, now.sha256, project)

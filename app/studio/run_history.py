@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.studio import layout, roles, run_words
+from app.studio import layout, roles, run_states, run_words
 from app.studio import model_drawing as drawing
 from app.studio.model_drawing import Column
 from app.studio.project_files import Project
@@ -82,7 +82,7 @@ def listed(project: Project, limit: int, offset: int, state: tuple[Any, ...]) ->
 def shown(row: Row) -> dict[str, Any]:
     """Return a row as the list shows it."""
     best = figures.headline(row.metrics)
-    state = f"{run_words.SIGNS[row.state]} {plain(run_words.STATES[row.state])}"
+    state = f"{run_states.SIGNS[row.state]} {plain(run_states.STATES[row.state])}"
     return {
         "began": date(row.began),
         "by": row.by,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import streamlit as st
 
-from app.studio import before, charts, drawn_graph, layout, overview, roles, run_words
+from app.studio import before, charts, drawn_graph, layout, overview, roles, run_states, run_words
 from app.studio import model_drawing as drawing
 from app.studio.project_files import Project
 from app.studio.runs import curves as curve_files
@@ -85,7 +85,7 @@ def draw_live(project: Project) -> None:
 def draw_head(run: Run) -> None:
     """Draw who runs what, since when and how it stands."""
     left, right = st.columns([4, 1], vertical_alignment="center")
-    state = f"{run_words.ICONS[run.state]} **{say(run_words.STATES[run.state])}**"
+    state = f"{run_states.ICONS[run.state]} **{say(run_states.STATES[run.state])}**"
     began = _("{user} started it {ago} · device: {device}",
               user=run.by, ago=ago(run.began), device=run_words.device(run.device))  # fmt: skip
     took = _("for {time}", time=duration(run.seconds))

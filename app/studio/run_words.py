@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from app.studio import run_states
 from app.studio.drawn_graph import title_of
 from app.studio.forms import describing
 from app.studio.runs import figures, records
@@ -16,19 +17,6 @@ from pipeline.errors import Text
 from pipeline.evaluation import naming
 from pipeline.i18n import Message, _
 
-STATES: Mapping[str, Message] = {
-    "running": _("Running"),
-    "done": _("Done"),
-    "failed": _("Failed"),
-    "stopped": _("Stopped"),
-}
-ICONS: Mapping[str, str] = {
-    "running": ":material/progress_activity:",
-    "done": ":material/check_circle:",
-    "failed": ":material/error:",
-    "stopped": ":material/stop_circle:",
-}
-SIGNS: Mapping[str, str] = {"running": "▶", "done": "✓", "failed": "✗", "stopped": "■"}
 CURVES: Mapping[str, Text] = {
     "train/loss": _("training part"),
     "validation/loss": _("validation part"),
@@ -77,7 +65,7 @@ def name(row: Row) -> str:
     """Return a run's name for people: when, by whom, how it ended."""
     best = figures.headline(row.metrics)
     told = f" · {plain(naming.figure(best[0].partition('.')[2]))} {number(best[1])}" if best else ""
-    state = f"{SIGNS[row.state]} {plain(STATES[row.state])}"
+    state = f"{run_states.SIGNS[row.state]} {plain(run_states.STATES[row.state])}"
     origin = state if row.origin == "run" else f"Git {row.id[:7]}"
     return f"{date(row.began)} · {row.by} · {origin}{told}"
 

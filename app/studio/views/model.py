@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.studio import layout, model_plan, reading, roles
 from app.studio import model_drawing as drawing
+from app.studio.dotted import value_at
 from app.studio.forms import present, saving
 from app.studio.model_drawing import Column
 from app.studio.model_plan import Asked
@@ -182,7 +183,7 @@ def values(project: Project, one: Mapping[str, Any]) -> None:
         st.success(say(_("params.yaml holds these values already.")), icon=":material/check:")
         return
     rows = [
-        {"field": path, "old": shown(model_plan.at(now.values, path)), "new": shown(value)}
+        {"field": path, "old": shown(value_at(now.values, path)), "new": shown(value)}
         for path, value in changes.items()
     ]
     columns = (Column("field", _("Field")), Column("old", _("now")), Column("new", _("proposed")))
