@@ -19,7 +19,7 @@ import pytest
 
 from pipeline import artifacts
 from pipeline.collect import collect
-from pipeline.errors import SourceError
+from pipeline.errors import SourceError, unpacked
 from tests.helpers import ROOT, changed, report, rows
 from tests.pipeline.hostile import CASES, ENDLESS, GOOD, MORE, STUCK, Case, growth_during
 from tests.pipeline.test_collect import put, source
@@ -58,7 +58,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             wanted = changed({"collect.sources": sources, "collect.limits": limits})
             grown = max(grown, growth_during(partial(collect, wanted)))
             entries = report(artifacts.COLLECT)["sources"]
-            missing |= {one["name"]: one.get("missing", "") for one in entries[:-1]}
+            missing |= {one["name"]: because(one) for one in entries[:-1]}
             stray |= files(folder.parent) - before
         yield Outcome(missing, rows(artifacts.COLLECT / artifacts.RECORDS), grown, stray)
 
@@ -138,8 +138,12 @@ def reason(wanted: dict[str, Any]) -> str:
     put({"good.csv": GOOD})
     sources = [wanted | {"required": False}, source("good.csv", name="good")]
     collect(changed({"collect.sources": sources}))
-    told: str = report(artifacts.COLLECT)["sources"][0]["missing"]
-    return told
+    return because(report(artifacts.COLLECT)["sources"][0])
+
+
+def because(entry: dict[str, Any]) -> str:
+    """Return why a source of a report is missing; nothing where it is not."""
+    return str(unpacked(entry["missing"])) if "missing" in entry else ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
