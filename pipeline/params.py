@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.parser import Parser
 
 from pipeline.artifacts import PARAMS
 from pipeline.errors import ParamsError, Problem, Text
@@ -146,14 +147,9 @@ def parse(text: str, path: Path) -> tuple[Any, Node]:
 
     Remembered, because a form is drawn from the same file again and again; nobody changes them.
     """
+    reader = YAML(typ="safe", pure=True)
+    reader.Parser = partial(Guarded, path=path)
     try:
-        depth = 0
-        for event in YAML(typ="safe", pure=True).parse(text):
-            refuse_indirection(event, path)
-            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise YAMLError("nested too deeply")
-        reader = YAML(typ="safe", pure=True)
         tree = reader.compose(text)
         refuse_odd_keys(tree)
         values = None if tree is None else reader.constructor.construct_document(tree)
@@ -166,6 +162,29 @@ def parse(text: str, path: Path) -> tuple[Any, Node]:
             error, path, _("text that is not YAML ({reason})", reason=str(error).splitlines()[0])
         ) from None
     return values, tree
+
+
+class Guarded(Parser):
+    """Refuses what ``params.yaml`` does not need before anything is built from it."""
+
+    def __init__(self, loader: YAML, *, path: Path) -> None:
+        super().__init__(loader)
+        self.path = path
+        self.depth = 0
+
+    def get_event(self) -> Any:
+        """Return the next event.
+
+        :raises ParamsError: at an alias, an anchor, a tag or a directive.
+        :raises YAMLError: below too many lists and sections.
+        """
+        event = super().get_event()
+        refuse_indirection(event, self.path)
+        self.depth += isinstance(event, CollectionStartEvent)
+        self.depth -= isinstance(event, CollectionEndEvent)
+        if self.depth > MAX_DEPTH:
+            raise YAMLError("nested too deeply")
+        return event
 
 
 def refuse_odd_keys(node: Node | None) -> None:

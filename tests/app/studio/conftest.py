@@ -19,7 +19,10 @@ def as_started() -> Iterator[None]:
     For every page that a test opens Streamlit reads the metadata of all installed packages, to find
     components among them; the studio uses none.
     """
-    settings = {"runner.magicEnabled": False, "browser.gatherUsageStats": False}
+    settings = {
+        "runner.magicEnabled": False, "runner.postScriptGC": False,
+        "browser.gatherUsageStats": False,
+    }  # fmt: skip
     before = {name: config.get_option(name) for name in settings}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", list)
