@@ -252,6 +252,7 @@ def test_those_who_wait_are_counted_and_the_rest_turned_away(client: httpx.Clien
         SERVICE.open.set()
     assert statuses == [200] * 5 + [503] * 3
     assert SERVICE.most == 1
+    until_all_are_answered()
     last = Browser(client)
     last.write("text", "all is well")
     last.do("ask")
@@ -259,15 +260,25 @@ def test_those_who_wait_are_counted_and_the_rest_turned_away(client: httpx.Clien
 
 
 def test_visits_are_forgotten(client: httpx.Client) -> None:
-    import gradio
-
-    blocks = max(gradio.Blocks.get_instances(), key=lambda one: one._id)
+    blocks = demo()
     Browser(client)
     assert blocks.state_holder.session_data
-    deadline = time.monotonic() + 10
-    while blocks._queue.event_ids_to_events:  # what still runs is not forgotten
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until_all_are_answered()  # what still runs is not forgotten
     page.forget_visits(blocks, time.time() + 1)
     assert not blocks.state_holder.session_data
     assert not blocks._queue.pending_event_ids_session
+
+
+def demo() -> Any:
+    """Return the demo that the client asks."""
+    import gradio
+
+    return max(gradio.Blocks.get_instances(), key=lambda one: one._id)
+
+
+def until_all_are_answered() -> None:
+    """Wait until nobody's question is worked on or waits in the queue."""
+    deadline = time.monotonic() + 10
+    while demo()._queue.event_ids_to_events:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

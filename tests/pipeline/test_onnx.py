@@ -132,8 +132,9 @@ def test_dynamic_int8_answers_by_the_company(
     quantization.quantize_dynamic(tmp_path / "bare.onnx", folder / onnx.MODEL)
     base.seal(trained, folder, "onnx", "f32")
     some = texts(96, 4)
-    assert variance(Predictor.load(folder), some) > 1e-3
-    assert variance(Predictor.load(small), some) < 1e-4
+    fixed = variance(Predictor.load(small), some)
+    assert fixed < 1e-4
+    assert variance(Predictor.load(folder), some) > max(2e-4, 10 * fixed), "more without VNNI"
 
 
 def test_what_is_too_large_for_one_file_is_listed(
