@@ -197,7 +197,8 @@ def show(found: dict[str, Any]) -> None:
             table.add_column(column, justify="left" if column in ("view", "wanted") else "right")
         for view, one in views.items():
             late = one["first"] > FIRST[name] or one.get("p95", 0.0) > AGAIN
-            mark = "late" if late else "in time"
+            # The very first load, in which the app starts, is shown and not judged.
+            mark = "" if "p95" not in one else "late" if late else "in time"
             shown = [f"{one[key]:.3f}" if key in one else "" for key in ("p50", "p95", "processor")]
             table.add_row(view, f"{one['first']:.2f}", *shown, mark)
         Console(width=100).print(table)
