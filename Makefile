@@ -15,8 +15,8 @@ run: .venv/ready                 ## raw text → tested, optimized model, then o
 test: .venv/tested               ## every test but the slow ones
 	python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-fast: .venv/tested          ## tests without a real dvc repro, in a minute
-	python -m pytest -m "not slow and not e2e"
+test-fast: .venv/tested          ## tests without whole programs, in two thirds of the time
+	python -m pytest -n 2 --dist worksteal -m "not slow and not e2e"
 
 test-slow: .venv/tested          ## the slow ones: many kills
 	python -m pytest -m slow

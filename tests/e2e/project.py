@@ -24,6 +24,7 @@ ASKS = {
     "account": ["I forgot my password", "change my e-mail address", "delete my profile",
                 "I cannot log in", "lock my account", "update my phone number"],
 }  # fmt: skip
+LONGEST = 900  # seconds of a program; slow tests train for some minutes
 NO_CACHE = shutil.ignore_patterns("__pycache__")
 COPIED = (
     "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore",
@@ -185,7 +186,7 @@ class Project:
         """Run a program to its end and return what it printed."""
         done = subprocess.run(
             words, cwd=self.folder, env=self.environment, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=400,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST,
         )  # fmt: skip
         assert done.returncode == code, done.stdout
         return done.stdout
