@@ -181,7 +181,7 @@ def show(plan: Plan, data: Data, machine: machines.Machine, rates: Rates, task: 
         explain(console, place, choice)
     if not plan.choices[0].excluded:
         say(_("To take the first, set in params.yaml:"))
-        for name, value in planning.values(plan.choices[0], task, data).items():
+        for name, value in planning.values(plan.choices[0], data).items():
             console.print(f"  {name}: {plain(value)}")
 
 
@@ -231,7 +231,7 @@ def as_json(plan: Plan, data: Data, machine: machines.Machine, task: str) -> str
                 "strengths": one.candidate.strengths[language],
                 "weaknesses": one.candidate.weaknesses[language],
                 "estimate": one.estimate.as_dict(),
-                "params": planning.values(one, task, data),
+                "params": planning.values(one, data),
             }
             for one in plan.choices
         ],

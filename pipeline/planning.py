@@ -353,7 +353,7 @@ def rule_costs(estimate: Estimate, fits: bool) -> Iterator[Verdict]:
         yield -1.0, _("takes more than an hour here")
 
 
-def values(choice: Choice, task: str, data: Data) -> dict[str, Any]:
+def values(choice: Choice, data: Data) -> dict[str, Any]:
     """Return the values to set in ``params.yaml`` for a choice, by dotted name."""
     found: dict[str, Any] = {}
     origin = choice.candidate.origin
@@ -376,7 +376,7 @@ def values(choice: Choice, task: str, data: Data) -> dict[str, Any]:
     found |= {"train.epochs": 1} if choice.contrastive else {}
     found["train.learning_rate"] = learning_rate(choice)
     found["train.freeze_embeddings"] = not choice.candidate.scratch
-    if data.labels and task == "single_label":
+    if data.labels:  # numbers have none
         uneven = max(data.labels.values()) >= UNEVEN * max(1, min(data.labels.values()))
         found["train.loss.class_weights"] = "sqrt" if uneven else "none"
     found["train.baselines.analyzer"] = "char_wb" if "zh" in data.languages else "word"

@@ -57,13 +57,24 @@ def test_english_labels_get_an_english_encoder() -> None:
     assert "does not know en" in said(of("BERT base Chinese", found))
 
 
+@pytest.mark.parametrize(
+    ("labels", "wanted"), [(MANY, "none"), ({"a": 500, "b": 40}, "sqrt"), ({}, None)]
+)
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_rare_labels_get_weight(task: str, labels: dict[str, int], wanted: str | None) -> None:
+    """Without it a model of many labels, of which a text has two, answers none for long."""
+    some = data(labels=labels)
+    found = planning.values(recommend(some, task=task).choices[0], some)
+    assert found.get("train.loss.class_weights") == wanted
+
+
 def test_chinese_texts_get_models_that_know_chinese() -> None:
     found = recommend(data(languages=["zh"]))
     assert "zh" in found.choices[0].candidate.languages
     for choice in found.choices:
         if choice.candidate.languages == ["en"]:
             assert choice.excluded
-    assert planning.values(found.choices[0], "single_label", data(languages=["zh"]))[
+    assert planning.values(found.choices[0], data(languages=["zh"]))[
         "train.baselines.analyzer"
     ] == "char_wb"  # fmt: skip
 
@@ -80,7 +91,7 @@ def test_few_records_a_label_are_pulled_together_first(fewest: int, warm: bool) 
     first = recommend(few).choices[0]
     assert first.contrastive is warm
     assert ("contrastive first" in said(first)) is warm
-    values = planning.values(first, "single_label", few)
+    values = planning.values(first, few)
     assert values.get("train.epochs") == (1 if warm else None)
     assert (values["train.learning_rate"] < 1e-5) is warm, "what follows undoes nothing"
 
@@ -138,7 +149,7 @@ def test_long_texts_are_cut_where_the_model_ends() -> None:
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda one: one.name)
 def test_values_to_set_are_values_that_params_take(entry: Candidate) -> None:
     some = data(languages=["zh"] if entry.languages == ["zh"] else ["en"])
-    values = planning.values(of(entry.name, recommend(some)), "single_label", some)
+    values = planning.values(of(entry.name, recommend(some)), some)
     if entry.origin["kind"] == "hub":
         values["init.pretrained"]["revision"] = "0" * 40
     params = changed(values)
