@@ -141,7 +141,7 @@ def row(place: int, choice: Choice) -> tuple[Text, ...]:
     )
 
 
-def show(plan: Plan, data: Data, machine: machines.Machine, rates: Rates, task: str) -> None:
+def show(plan: Plan, data: Data, machine: machines.Machine, rates: Rates) -> None:
     """Print the plan."""
     console = Console(
         width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False
@@ -207,7 +207,7 @@ def plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def as_json(plan: Plan, data: Data, machine: machines.Machine, task: str) -> str:
+def as_json(plan: Plan, data: Data, machine: machines.Machine) -> str:
     """Return everything as JSON."""
     language = current_language()
     content = {
@@ -249,9 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data, machine = read_data(params), machines.look()
     plan, rates = make(params, data, machine)
     if given.json:
-        print(as_json(plan, data, machine, params.label.task))
+        print(as_json(plan, data, machine))
     else:
-        show(plan, data, machine, rates, params.label.task)
+        show(plan, data, machine, rates)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from tests.e2e.project import COPIED, NO_CACHE
 from tests.e2e.studio_browser import Browser, Reader, Studio, browsing
 from tests.helpers import ROOT
 
-DEFAULT = Path("/tmp/ci5")
+DEFAULT = ROOT
 IMAGES = ROOT / "docs/images"
 LARGEST = 150_000  # bytes of a picture
 LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
@@ -42,7 +42,11 @@ def lay_out(source: Path, folder: Path) -> Project:
     """Copy a project with a whole run, with the code and the knobs of this repository.
 
     DVC is told that the results are those of this code, which they are but for new sections.
+
+    :raises SystemExit: if nothing was run there.
     """
+    if not (source / "dvc.lock").exists():
+        raise SystemExit(f"{source}: found no dvc.lock, allowed a whole run. Use make run there.")
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=NO_CACHE)
     for name in (*COPIED, "params.yaml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
