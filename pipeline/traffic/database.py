@@ -27,6 +27,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 BUSY_SECONDS = 5.0  # that one who wants to write waits for another one
 CONNECT_SECONDS = 5
+# A statement is kept compiled, so each number of rows in one is paid for in memory: with up to the
+# usual thousand a service grew by a megabyte a minute until it had seen all sizes of batches.
+ROWS_A_STATEMENT = 25
 LOG_PAGES = 250  # of 4 KB that SQLite writes ahead before it moves them into its file
 LOG_BYTES = 4_000_000  # to which it then cuts the file that it writes ahead
 ON_CONNECT = (  # foreign_keys: rows go with their request; secure_delete: deleted is overwritten
@@ -73,7 +76,12 @@ def connect(url: str, root: Path) -> Engine:
     """
     address = checked(url, root)
     if address.get_backend_name() == "sqlite":
-        made = create_engine(address, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+        made = create_engine(
+            address,
+            hide_parameters=True,
+            insertmanyvalues_page_size=ROWS_A_STATEMENT,
+            connect_args={"timeout": BUSY_SECONDS},
+        )
         event.listen(made, "connect", set_pragmas)
         event.listen(made, "begin", begin)
         return made
@@ -85,6 +93,7 @@ def connect(url: str, root: Path) -> Engine:
     return create_engine(
         address,
         hide_parameters=True,  # an error's message holds nothing of a request
+        insertmanyvalues_page_size=ROWS_A_STATEMENT,
         pool_pre_ping=True,
         pool_timeout=CONNECT_SECONDS,
         connect_args={name: one for name, one in limits.items() if name not in address.query},

@@ -26,6 +26,7 @@ from pipeline.traffic import database, reading, rows
 from pipeline.traffic.entries import RECREATED, Event, Feedback
 from pipeline.traffic.recording import Recorder
 from pipeline.traffic.rows import certainty
+from pipeline.traffic.storing import store
 from pipeline.traffic.tables import events, feedback, predictions, requests
 from pipeline.watching.textdrift import features
 from tests.pipeline.made_traffic import LABELS, NOON, entry, knobs, refused, wait_until
@@ -391,6 +392,20 @@ def test_put_never_raises(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
     recorder.put(replace(entry(1), texts=5))
     assert recorder.dropped == 1
+
+
+def test_batches_of_any_size_share_their_statements(tmp_path: Path) -> None:
+    """Each statement stays in memory, in Python and in SQLite."""
+    engine, seen = database.open("", tmp_path), set()
+    event.listen(engine, "before_cursor_execute", lambda *told: seen.add(told[2]))
+    made = rows.Rows(knobs(language=False, features=False), b"key")
+    for size in range(1, 120):
+        several = [entry(1_000 * size + one) for one in range(size)]
+        with database.writing(engine) as connection:
+            assert store(connection, made, several).requests == size
+    engine.dispose()
+    assert len(seen) < 2 * database.ROWS_A_STATEMENT
+    assert counted(tmp_path) == sum(range(1, 120))
 
 
 def test_many_threads_lose_no_count(tmp_path: Path) -> None:
