@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,6 @@ from pipeline.i18n import _, current_language
 from pipeline.steps.reasons import REASONS
 
 Rows = list[tuple[Text, ...]]
-HANDY = 30  # characters of a text to try
 
 
 def data_rows() -> Rows:
@@ -164,16 +162,9 @@ def next_steps() -> list[Any]:
     """Return where the reports are and what to try next."""
     return [
         _("Reports: data/*/report.json and models/*/report.json; dvc plots show draws the curves."),
-        _("Try it:  python -m pipeline.predict {text}", text=shlex.quote(example())),
+        _('Try it:  python -m pipeline.predict "a text of yours"'),
         _("Next:    change a value in params.yaml (say train.epochs), then dvc repro."),
     ]
-
-
-def example() -> str:
-    """Return a text of the test part that fits on a line."""
-    texts: list[str] = artifacts.read_records(artifacts.part("test"))["text"].to_pylist()
-    lines = [text for text in texts if "\n" not in text]
-    return min(lines, key=lambda text: abs(len(text) - HANDY), default="…")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import artifacts
 from tests.e2e.project import Project
 
 pytestmark = pytest.mark.e2e
@@ -115,10 +113,6 @@ def test_push_and_pull_through_a_folder(built: Project, tmp_path: Path) -> None:
 def test_the_summary_is_there_in_both_languages(built: Project) -> None:
     english = built.run(sys.executable, "-m", "pipeline.summary")
     assert "dropped: duplicate" in english
-    tried = re.search(r"pipeline\.predict (.+)", english)
-    assert tried is not None
-    texts = artifacts.read_records(built.folder / artifacts.part("test"))["text"].to_pylist()
-    assert shlex.split(tried.group(1))[0] in texts
     chinese = subprocess.run(
         [sys.executable, "-m", "pipeline.summary"],
         cwd=built.folder, env=built.environment | {"MOFANG_LANGUAGE": "zh"},
