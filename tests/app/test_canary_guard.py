@@ -188,6 +188,22 @@ def test_long_texts_are_slow_in_either_model() -> None:
     assert "400.0 ms" in really.why()
 
 
+def test_a_moment_in_which_stable_stood_still_hides_no_slow_canary() -> None:
+    trial = Trial()
+    for at in range(60):
+        trial.canary(0.350, beside=Beside(["good"], 0.800 if at < 10 else 0.010))
+    assert trial.why() == (
+        "50 of 60 requests that both answered took more than 1.5 times as long as with stable, "
+        "and over 5 ms longer"
+    )
+    # Both stand still now and then: the typical request is as fast as stable's.
+    sound = Trial()
+    for at in range(60):
+        slow = 0.800 if at % 3 == 0 else 0.010
+        sound.canary(slow, beside=Beside(["good"], 0.800 if at % 3 == 1 else 0.010))
+    assert sound.why() == ""
+
+
 def test_without_enough_of_stable_nothing_is_slow() -> None:
     trial = Trial()
     trial.stable(0.001)
