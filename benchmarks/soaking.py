@@ -28,6 +28,15 @@ def slope(times: list[float], megabytes: list[float]) -> float:
     return float(60 * np.polyfit(seconds[counted], memory[counted], 1)[0])
 
 
+def by_minute(times: list[float], megabytes: list[float]) -> list[float]:
+    """Return the median of each minute.
+
+    :param times: seconds since the beginning.
+    """
+    minutes, memory = (np.array(times) // 60).astype(int), np.array(megabytes)
+    return [round(float(np.median(memory[minutes == one])), 1) for one in np.unique(minutes)]
+
+
 def soak(server: Server, texts: Path, most: float, minutes: float) -> dict[str, Any]:
     """Send 0.7 of the capacity for so many minutes and look at the memory each second.
 
@@ -58,6 +67,7 @@ def soak(server: Server, texts: Path, most: float, minutes: float) -> dict[str, 
         "mb_first": megabytes[0],
         "mb_last": megabytes[-1],
         "mb_most": max(megabytes),
+        "mb_each_minute": by_minute(times, megabytes),
         "mb_per_minute": grows,
         "ms": told["ms"],
         "statuses": told["statuses"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,10 +37,14 @@ if TYPE_CHECKING:
 CARD = "mofang.json"
 RUNTIME = "runtime.json"  # what a model runs on, and in which precision
 TOKENS_PER_BATCH = 4_096  # bounds memory; on a CPU larger batches are not faster
-# Kernels that OpenVINO keeps for shapes it has seen, in each stream. Its own 5,000 let a MiniLM in
-# int8 grow from 183 to 905 MB over 500 shapes, and further; 64 stop at 350 MB, 16 at 330 and 256 at
-# 443 MB. Texts a second of the processor: no difference beyond what a busy machine does.
+# OpenVINO compiles kernels for each shape it sees (texts, tokens) and keeps them twice: itself, as
+# many as this in each stream, and in oneDNN below it, 1,024 in the whole process. A MiniLM in int8
+# that saw a thousand shapes held 299 MB and grew on. With 256 in oneDNN it stops at 163 MB, with
+# 256 here as well at 206; with none in oneDNN at 142 and 196. Texts a second: no difference beyond
+# what a busy machine does, but 64 in both gave up to 15 % fewer.
 KERNELS = "64"
+SHARED_KERNELS = "256"
+ONEDNN_KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"  # oneDNN reads it once, at the first model
 MASK = "attention_mask"  # the input without which a model cannot leave padding out
 SOME_TOKEN = 0  # stands for a text that has no token at all, which no model can read
 
@@ -273,6 +278,15 @@ def read_runtime(folder: Path) -> tuple[str, str]:
         allowed="; ".join(f"{name}: {', '.join(ENGINES[name].precisions)}" for name in ENGINES),
         fix=_("Take a variant that is served without torch, such as openvino_int8."),
     )
+
+
+def bound_kernels() -> None:
+    """Bound what oneDNN keeps below OpenVINO; what is set already stays.
+
+    For a process that serves, before it starts threads and loads a model. Where torch computes as
+    well it is left: torch has a oneDNN of its own that reads the same variable and needs its cache.
+    """
+    os.environ.setdefault(ONEDNN_KERNELS, SHARED_KERNELS)
 
 
 class OpenVino:

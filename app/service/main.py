@@ -45,6 +45,7 @@ from app.service.schedule import Schedule
 from pipeline import params as project
 from pipeline.errors import MofangError, ParamsError
 from pipeline.i18n import LANGUAGES, _, catalogue
+from pipeline.predictor import bound_kernels
 from pipeline.quiet import be_quiet
 from pipeline.releases import reading
 from pipeline.schema.releasing import Canary
@@ -207,6 +208,7 @@ def add_demo(app: FastAPI, service: Service, root: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the service until it is told to end."""
     be_quiet()
+    bound_kernels()
     parser = argparse.ArgumentParser(
         prog="python -m app.service",
         description=str(_("Answer over HTTP with the releases that are promoted or tried.")),

@@ -167,8 +167,9 @@ def load(folder: Path, kind: str, threads: int) -> BasePredictor:
         from pipeline.modeling.variants.torch import FastPredictor
 
         return FastPredictor.load(folder)
-    from pipeline.predictor import Predictor
+    from pipeline.predictor import Predictor, bound_kernels
 
+    bound_kernels()  # as the service does, so that its memory is what is measured
     return Predictor.load(folder, threads)
 
 

@@ -46,6 +46,25 @@ loaded = {name for name in heavy if sys.modules.get(name) is not None}
 assert not loaded, loaded
 """
 
+SHAPES = """
+import random, sys
+from pathlib import Path
+import numpy as np
+from pipeline import predictor
+from pipeline.modeling.measuring import resident
+if sys.argv[1] == "bounded":
+    predictor.bound_kernels()
+model = predictor.Predictor.load(Path("models/optimize/model"), 1)
+shapes = [(texts, tokens) for texts in range(1, 41) for tokens in range(1, 17)]
+random.Random(0).shuffle(shapes)
+seen = [resident()]
+for at, shape in enumerate(shapes, 1):
+    model.forward(np.zeros(shape, dtype=np.int64))
+    if at % 320 == 0:
+        seen.append(resident())
+print([one / 2**20 for one in seen])
+"""
+
 
 @pytest.fixture(scope="module")
 def model(built: Project) -> Predictor:
@@ -55,6 +74,19 @@ def model(built: Project) -> Predictor:
 @pytest.mark.e2e
 def test_it_runs_alone_and_asks_nobody(built: Project) -> None:
     built.run(sys.executable, "-c", ALONE)
+
+
+@pytest.mark.e2e
+def test_shapes_that_were_seen_do_not_fill_memory(built: Project) -> None:
+    """The runtime keeps kernels of each shape; a service that runs for weeks sees all of them."""
+
+    def megabytes(how: str) -> list[float]:
+        found: list[float] = json.loads(built.run(sys.executable, "-c", SHAPES, how))
+        return found
+
+    (first, half, last), (other_first, _half, other_last) = megabytes("bounded"), megabytes("not")
+    assert last - half < 16, "what 320 shapes took is enough for 320 others"
+    assert last - first < 0.7 * (other_last - other_first)
 
 
 @pytest.mark.e2e
