@@ -175,7 +175,7 @@ class Batcher:
 def answered(job: Job, now: float) -> Answered:
     """Return what a request is answered, all its texts being so."""
     return Answered(
-        scores=np.stack(job.rows),
+        scores=np.array(job.rows),
         labels=job.labels,
         tokens=job.tokens,
         seconds=now - job.arrived,
