@@ -1,8 +1,8 @@
 """The service's own batches behind one bare route: what log, metrics and validation cost beyond it.
 
 ``python -m benchmarks.servers.bare PORT FOLDER``, in a folder with the ``params.yaml`` of the
-service. The same server, event loop and parser as the service, the same workers and batches; no
-release, no canary, no limits, no log, no metrics, no validation, no headers.
+service. The same server, event loop and parser as the service, the same workers, batches and bound
+of kernels; no release, no canary, no limits, no log, no metrics, no validation, no headers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from app.service import workers
 from app.service.batching import Batcher
 from app.service.errors import Refusal
 from pipeline.params import load
+from pipeline.predictor import bound_kernels
 
 
 def application(folder: Path) -> Starlette:
@@ -49,6 +50,7 @@ def application(folder: Path) -> Starlette:
 
 if __name__ == "__main__":
     port, model = sys.argv[1:]
+    bound_kernels()
     uvicorn.run(
         application(Path(model)), host="127.0.0.1", port=int(port), log_level="warning",
         access_log=False, loop="uvloop", http="httptools",
