@@ -123,7 +123,7 @@ def compare(shots: int, seed: int, threads: int, encoder: Path) -> dict[str, Any
 def encoder_of_params() -> Path:
     """Return the folder of the pretrained model, as it came, with what SetFit needs of it.
 
-    :raises FileNotFoundError: if init did not unpack it yet.
+    :raises FileNotFoundError: if no run has brought it and the records yet.
     :raises TypeError: if the model is of another origin.
     """
     from pipeline import artifacts
@@ -134,8 +134,8 @@ def encoder_of_params() -> Path:
     if not isinstance(wanted, PackageOrigin):
         raise TypeError("SetFit needs the whole sentence encoder, which comes as a package")
     folder = artifacts.WORK / "packages" / wanted.sha256 / "content" / wanted.path
-    if not (folder / "modules.json").exists():
-        raise FileNotFoundError(folder)
+    if not (folder / "modules.json").exists() or not artifacts.part("test").exists():
+        raise FileNotFoundError(f"no records, or no encoder in {folder}: run make run first")
     return folder
 
 
@@ -179,7 +179,10 @@ def main() -> None:
         print(json.dumps(ours(Path(given.one[0]), int(given.one[1]), int(given.one[2]))))
         return
     WORK.mkdir(parents=True, exist_ok=True)
-    encoder = encoder_of_params()
+    try:
+        encoder = encoder_of_params()
+    except (FileNotFoundError, TypeError) as error:
+        sys.exit(str(error))
     report([
         compare(shots, seed, given.threads, encoder)
         for shots in given.shots
